@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * service - the skeleton of every daemon that master starts.
+ *
+ * Two models (docs/ARCHITECTURE.md):
+ *
+ *   sessions  master executes one process per master.cf line. It loads the
+ *	       configuration, opens tables and keys (init), gives up privilege
+ *	       (jail), and forks workers as load asks, up to the process
+ *	       limit. A worker accepts a client, serves it with plain blocking
+ *	       code, and takes the next, max_use times at most, until it was
+ *	       idle for max_idle. Workers wait in accept(): one is woken per
+ *	       client. A page shared between parent and workers counts the
+ *	       idle ones; the worker that takes the last idle place asks the
+ *	       parent for another.
+ *   event     one process, one libevent loop.
+ *
+ * On reload master starts a new process for the line and sends SIGTERM to the
+ * old one: a sessions parent and its workers finish the client they have and
+ * end; an event service ends its loop in good order (stop).
+ *
+ * A worker that sees that a table changed on disk ends after its client and
+ * makes the parent end, so that master starts afresh.
+ */
+#ifndef LIB_SERVICE_SERVICE_H
+#define LIB_SERVICE_SERVICE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lib/base/strvec.h"
+
+struct event_base;
+
+enum service_model {
+	SERVICE_SESSIONS,
+	SERVICE_EVENT,
+};
+
+/* What master.cf may say about it. */
+enum {
+	SERVICE_NEEDS_ROOT = 1 << 0, /* the parent keeps root (local) */
+	SERVICE_SINGLE = 1 << 1,     /* maxproc is 1 whatever it says */
+	SERVICE_PUBLIC_ONLY = 1 << 2,
+};
+
+struct service {
+	const char *name; /* of the program: "smtpd" */
+	enum service_model model;
+	unsigned flags;
+	/* After the configuration was loaded, still with the privileges that
+	 * master started it with: open tables, keys, sockets. */
+	void (*init)(void);
+	/* After jail, in the parent. */
+	void (*after_jail)(void);
+	/* sessions: serve one client; the skeleton closes fd. */
+	void (*serve)(int fd);
+	/* sessions, instead of accept: the whole life of a worker; may be
+	 * NULL. */
+	void (*worker_start)(void);
+	/* event: a client connected (or for unix-dgram and fifo, data can be
+	 * read from fd, which stays open). The callee owns an accepted fd. */
+	void (*event_client)(int fd);
+	/* event: called once before the loop starts. */
+	void (*event_start)(struct event_base *base);
+	/* event: wake up by master (the wakeup column, or postkick). */
+	void (*event_wakeup)(void);
+	/* event: asked to end; call service_exit() when ready. NULL: at once. */
+	void (*event_stop)(void);
+};
+
+/*
+ * main() of every daemon. Arguments from master: -n name -t type [-u] [-c]
+ * [-l] [-s number of listening descriptors] [-p process limit] [-o name=value]
+ * [-v] [-D] [-i instance]; master.cf's own arguments follow; what the skeleton
+ * does not know is left in service_argv(). The listening descriptors start at
+ * SERVICE_LISTEN_FD.
+ */
+int service_main(int argc, char **argv, const struct service *def);
+
+enum {
+	SERVICE_MASTER_FD = 3, /* closes when master is gone */
+	SERVICE_LISTEN_FD = 4,
+};
+
+/* "submission", "smtp", "private/..." as master.cf names it. */
+const char *service_name(void);
+const struct strvec *service_argv(void);
+/* Started without root (or with an unprivileged instance): uids stay. */
+bool service_unprivileged(void);
+int service_process_limit(void);
+struct event_base *service_event_base(void);
+_Noreturn void service_exit(int status);
+/* sessions: was this worker asked to end? serve() functions that handle
+ * several requests on one connection ask before each. */
+bool service_draining(void);
+/*
+ * sessions: wait until fd is readable, at most seconds; false on time-out or
+ * when asked to end (service_draining() tells).
+ */
+bool service_wait_readable(int fd, int seconds);
+
+#endif

@@ -372,7 +372,10 @@ ipc_fill(struct ipc *c)
 	c->in.data[c->in.len] = '\0';
 	if (!take_fds(c, &mh))
 		return IPC_BAD;
-	return n == 0 ? IPC_EOF : IPC_OK;
+	if (n > 0)
+		return IPC_OK;
+	errno = 0;
+	return IPC_EOF;
 }
 
 /* Does the value satisfy its definition? */

@@ -38,7 +38,8 @@ enum {
 enum ipc_status {
 	IPC_OK,
 	IPC_AGAIN,   /* nothing complete yet (event loops only) */
-	IPC_EOF,     /* the peer closed */
+	IPC_EOF,     /* the peer closed; errno is ECONNRESET when it left
+			something unread, else 0 */
 	IPC_TIMEOUT,
 	IPC_ERROR,   /* errno */
 	IPC_BAD,     /* the peer broke the protocol */

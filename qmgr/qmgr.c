@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#include "qmgr/qmgr.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/conf/conf.h"
+#include "lib/service/service.h"
+#include "lib/sys/io.h"
+
+enum {
+	SYNC_MS = 20,	       /* how long a finished delivery may be unsynced */
+	SCAN_AT_ONCE = 200,    /* messages per turn of the loop */
+	LOST_NOTICE_SECONDS = 60, /* look for unannounced mail this often */
+};
+
+struct queue *qmgr_queue;
+
+static struct {
+	struct event *sync, *incoming, *deferred, *tick, *run;
+	bool incoming_due;
+	bool scanning_deferred;
+	bool flush; /* the running pass takes what is not due, too */
+	bool flush_again;
+	bool waits_for_room;
+	bool stopping;
+	int64_t config_time;
+} state;
+
+static void
+after_ms(struct event *ev, int ms)
+{
+	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+	if (!event_pending(ev, EV_TIMEOUT, NULL))
+		event_add(ev, &tv);
+}
+
+int64_t
+qmgr_config_time(void)
+{
+	return state.config_time;
+}
+
+bool
+qmgr_stopping(void)
+{
+	return state.stopping;
+}
+
+/* ---- batched sync ---- */
+
+static void
+on_sync(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	if (!queue_sync(qmgr_queue) || queue_unsynced(qmgr_queue))
+		after_ms(state.sync, 1000);
+}
+
+void
+qmgr_note_unsynced(void)
+{
+	after_ms(state.sync, SYNC_MS);
+}
+
+/* ---- segments ---- */
+
+static void
+admit(void *arg, struct queue_message *qm)
+{
+	(void)arg;
+	active_admit(qm);
+}
+
+static void
+on_incoming(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	if (state.stopping)
+		return;
+	if (!active_has_room()) {
+		state.waits_for_room = true;
+		return;
+	}
+	if (state.incoming_due) {
+		state.incoming_due = false;
+		queue_rescan_incoming(qmgr_queue);
+	}
+	if (queue_scan_incoming(qmgr_queue, SCAN_AT_ONCE, admit, NULL) > 0 ||
+	    state.incoming_due)
+		after_ms(state.incoming, 0);
+}
+
+void
+qmgr_rescan_soon(void)
+{
+	state.incoming_due = true;
+	if (!state.stopping)
+		after_ms(state.incoming, active_has_room() ? 100 : 1000);
+}
+
+void
+qmgr_active_room(void)
+{
+	if (!state.waits_for_room || !active_has_room() || state.stopping)
+		return;
+	state.waits_for_room = false;
+	state.incoming_due = true;
+	after_ms(state.incoming, 0);
+	if (state.scanning_deferred)
+		after_ms(state.deferred, 0);
+}
+
+/* ---- deferred ---- */
+
+static void
+consider(void *arg, const char *id, int64_t next_attempt)
+{
+	int64_t now = *(int64_t *)arg;
+	struct queue_message *qm;
+
+	if ((!state.flush && next_attempt > now) || active_find(id) ||
+	    !active_has_room())
+		return;
+	qm = queue_open(qmgr_queue, "deferred", id);
+	if (qm)
+		active_admit(qm);
+}
+
+static void
+on_deferred(evutil_socket_t fd, short what, void *arg)
+{
+	int64_t now = io_now();
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	if (state.stopping)
+		return;
+	if (!active_has_room()) {
+		state.waits_for_room = true;
+		return;
+	}
+	if (queue_scan_deferred(qmgr_queue, "deferred", SCAN_AT_ONCE, consider,
+				&now)) {
+		after_ms(state.deferred, 0);
+		return;
+	}
+	state.scanning_deferred = false;
+	state.flush = false;
+	if (state.flush_again) {
+		state.flush_again = false;
+		qmgr_scan_deferred(true);
+	}
+}
+
+void
+qmgr_scan_deferred(bool all)
+{
+	if (state.scanning_deferred) {
+		if (all && !state.flush)
+			state.flush_again = true;
+		return;
+	}
+	state.scanning_deferred = true;
+	state.flush = all;
+	after_ms(state.deferred, 0);
+}
+
+static void
+on_run(evutil_socket_t fd, short what, void *arg)
+{
+	struct timeval tv = {.tv_sec = conf->queue_run_delay / 1000000};
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	qmgr_scan_deferred(false);
+	event_add(state.run, &tv);
+}
+
+/* ---- service ---- */
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	static int seconds;
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	sched_tick();
+	if (++seconds % LOST_NOTICE_SECONDS == 0)
+		qmgr_rescan_soon();
+}
+
+void
+qmgr_check_stopped(void)
+{
+	if (!state.stopping || sched_in_flight())
+		return;
+	queue_sync(qmgr_queue);
+	queue_disown(qmgr_queue);
+	service_exit(0);
+}
+
+static void
+stop(void)
+{
+	state.stopping = true;
+	qmgr_check_stopped();
+}
+
+static void
+start(struct event_base *base)
+{
+	struct timeval second = {.tv_sec = 1};
+
+	/* A predecessor that still finishes deliveries gives way soon. */
+	for (int i = 0; !(qmgr_queue = queue_own()); i++) {
+		if (errno != EAGAIN)
+			log_fatal("cannot take the queue: %m");
+		if (i == 0)
+			log_info("waiting for another owner of the queue");
+		usleep(100000);
+	}
+	state.config_time = io_now();
+	state.sync = evtimer_new(base, on_sync, NULL);
+	state.incoming = evtimer_new(base, on_incoming, NULL);
+	state.deferred = evtimer_new(base, on_deferred, NULL);
+	state.run = evtimer_new(base, on_run, NULL);
+	state.tick = event_new(base, -1, EV_PERSIST, on_tick, NULL);
+	event_add(state.tick, &second);
+	state.incoming_due = true;
+	after_ms(state.incoming, 0);
+	on_run(-1, 0, NULL);
+}
+
+static const struct service qmgr_service = {
+    .name = "qmgr",
+    .model = SERVICE_EVENT,
+    .flags = SERVICE_SINGLE,
+    .event_client = intake_accept,
+    .event_start = start,
+    .event_stop = stop,
+};
+
+int
+main(int argc, char **argv)
+{
+	return service_main(argc, argv, &qmgr_service);
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "lib/base/htab.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/conf/conf.h"
+#include "lib/sys/io.h"
+#include "qmgr/qmgr.h"
+
+static struct active_list list = TAILQ_HEAD_INITIALIZER(list);
+static struct htab *by_id;
+static size_t count;
+static size_t rcpt_count;
+
+size_t
+active_count(void)
+{
+	return count;
+}
+
+bool
+active_has_room(void)
+{
+	return count < (size_t)conf->qmgr_message_active_limit &&
+	       rcpt_count < (size_t)conf->qmgr_message_recipient_limit;
+}
+
+const struct active_list *
+active_all(void)
+{
+	return &list;
+}
+
+struct active *
+active_find(const char *id)
+{
+	return by_id ? htab_get(by_id, span_of(id)) : NULL;
+}
+
+static const char *
+sender_of(const struct active *a)
+{
+	return a->qm->env.sender;
+}
+
+/* Take a out of the active queue by one of the library's verbs, which
+ * consumes the queue message. */
+static void
+leave(struct active *a, bool (*verb)(struct active *a))
+{
+	size_t n = a->qm->env.n_rcpts;
+
+	htab_remove(by_id, span_of(a->qm->id));
+	if (!verb(a))
+		qmgr_rescan_soon();
+	for (size_t i = 0; i < n; i++)
+		why_free(&a->result[i]);
+	free(a->result);
+	rcpt_count -= n;
+	TAILQ_REMOVE(&list, a, link);
+	count--;
+	free(a);
+	qmgr_note_unsynced();
+	qmgr_active_room();
+	qmgr_check_stopped();
+}
+
+static bool
+verb_finish(struct active *a)
+{
+	log_info("%s: removed", a->qm->id);
+	queue_finish(qmgr_queue, a->qm);
+	return true;
+}
+
+static bool
+verb_delete(struct active *a)
+{
+	queue_finish(qmgr_queue, a->qm);
+	return true;
+}
+
+static bool
+verb_hold(struct active *a)
+{
+	return queue_hold(qmgr_queue, a->qm);
+}
+
+static bool
+verb_release(struct active *a)
+{
+	queue_release(qmgr_queue, a->qm);
+	return true;
+}
+
+static int64_t
+lifetime(const struct active *a)
+{
+	return sender_of(a)[0] ? conf->maximal_queue_lifetime
+			       : conf->bounce_queue_lifetime;
+}
+
+/* Older messages wait longer: as long as they are old, within bounds. */
+static int64_t
+next_attempt(const struct active *a, int64_t now)
+{
+	int64_t wait = now - a->qm->env.arrival;
+
+	if (wait < conf->minimal_backoff_time)
+		wait = conf->minimal_backoff_time;
+	if (wait > conf->maximal_backoff_time)
+		wait = conf->maximal_backoff_time;
+	return now + wait;
+}
+
+static bool
+verb_defer(struct active *a)
+{
+	struct queue_message *qm = a->qm;
+
+	qm->attempts++;
+	if (!qm->last)
+		qm->last = mem_calloc(qm->env.n_rcpts, sizeof(*qm->last));
+	for (size_t i = 0; i < qm->env.n_rcpts; i++)
+		if (qm->state[i] == RCPT_OPEN && why_is_set(&a->result[i]))
+			why_copy(&qm->last[i], &a->result[i]);
+	return queue_defer(qmgr_queue, qm, next_attempt(a, io_now()));
+}
+
+static bool
+failed(const struct active *a, size_t i)
+{
+	return a->qm->state[i] == RCPT_OPEN && why_is_set(&a->result[i]) &&
+	       why_class(&a->result[i]) == WHY_BOUNCE;
+}
+
+static bool
+failed_and_told(const struct active *a, size_t i)
+{
+	int notify = a->qm->env.rcpts[i].dsn_notify;
+
+	return failed(a, i) && (notify == 0 || (notify & NOTIFY_FAILURE));
+}
+
+static bool
+delayed_and_told(const struct active *a, size_t i)
+{
+	int notify = a->qm->env.rcpts[i].dsn_notify;
+
+	return a->qm->state[i] == RCPT_OPEN && !failed(a, i) &&
+	       (notify == 0 || (notify & NOTIFY_DELAY));
+}
+
+static size_t
+count_of(const struct active *a,
+	 bool (*test)(const struct active *a, size_t i))
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
+		n += test(a, i);
+	return n;
+}
+
+static void
+mark_failed_done(struct active *a)
+{
+	for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
+		if (failed(a, i))
+			queue_rcpt_done(qmgr_queue, a->qm, i);
+	qmgr_note_unsynced();
+}
+
+static bool
+anything_open(const struct active *a)
+{
+	for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
+		if (a->qm->state[i] == RCPT_OPEN)
+			return true;
+	return false;
+}
+
+/* What an attempt leaves after the failures were dealt with. */
+static void
+settle(struct active *a)
+{
+	if (!anything_open(a)) {
+		leave(a, verb_finish);
+		return;
+	}
+	if (conf->delay_warning_time > 0 && !a->qm->delay_warned &&
+	    sender_of(a)[0] &&
+	    io_now() - a->qm->env.arrival > conf->delay_warning_time &&
+	    count_of(a, delayed_and_told)) {
+		a->qm->delay_warned = true;
+		notice_start(a, BOUNCE_DELAY, sender_of(a), delayed_and_told);
+		return;
+	}
+	leave(a, verb_defer);
+}
+
+/* A message that is too old bounces what is still open. */
+static void
+expire(struct active *a)
+{
+	int64_t age = io_now() - a->qm->env.arrival;
+	bool forced = a->qm->expire;
+
+	if (!forced && age <= lifetime(a))
+		return;
+	if (!anything_open(a))
+		return;
+	for (size_t i = 0; i < a->qm->env.n_rcpts; i++) {
+		struct why *w = &a->result[i];
+
+		if (a->qm->state[i] != RCPT_OPEN || failed(a, i))
+			continue;
+		if (!why_is_set(w) && a->qm->last)
+			why_copy(w, &a->qm->last[i]);
+		if (!why_is_set(w))
+			why_set(w, "4.4.7", "delivery time expired");
+		why_set_class(w, WHY_BOUNCE);
+	}
+	log_info("%s: from=<%s>, status=%s, returned to sender", a->qm->id,
+		 sender_of(a), forced ? "force-expired" : "expired");
+}
+
+/* Who hears about failures of this message, and how. */
+static void
+report_failures(struct active *a)
+{
+	const char *sender = sender_of(a);
+	struct span local = span_make(sender, strcspn(sender, "@"));
+
+	if (span_equal_cstr_nocase(local, conf->double_bounce_sender)) {
+		log_warn("%s: undeliverable postmaster notification discarded",
+			 a->qm->id);
+	} else if (sender[0] == '\0') {
+		if (conf_list_has(conf->notify_classes, "2bounce")) {
+			notice_start(a, BOUNCE_POSTMASTER,
+				     conf->_2bounce_notice_recipient, failed);
+			return;
+		}
+	} else if (count_of(a, failed_and_told)) {
+		notice_start(a, BOUNCE_FAILURE, sender, failed_and_told);
+		return;
+	}
+	mark_failed_done(a);
+	settle(a);
+}
+
+/* All jobs of this attempt are back. */
+static void
+attempt_done(struct active *a)
+{
+	if (a->pending == PENDING_DELETE) {
+		leave(a, verb_delete);
+		return;
+	}
+	if (a->pending == PENDING_HOLD && anything_open(a) &&
+	    !count_of(a, failed)) {
+		leave(a, verb_hold);
+		return;
+	}
+	if (qmgr_stopping() && !count_of(a, failed)) {
+		for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
+			if (a->qm->state[i] == RCPT_OPEN &&
+			    !why_is_set(&a->result[i])) {
+				leave(a, verb_release);
+				return;
+			}
+	}
+	expire(a);
+	if (count_of(a, failed))
+		report_failures(a);
+	else
+		settle(a);
+}
+
+void
+active_notice_done(struct active *a, bool ok, const struct why *why)
+{
+	a->notice = NULL;
+	if (ok) {
+		mark_failed_done(a);
+	} else {
+		/* Keep them open: the next attempt fails and reports again. */
+		log_warn("%s: cannot write a notice: %s", a->qm->id,
+			 buf_cstr(&why->text));
+		for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
+			if (failed(a, i))
+				why_set_class(&a->result[i], WHY_DEFER);
+		a->qm->delay_warned = false;
+	}
+	if (a->pending == PENDING_DELETE)
+		leave(a, verb_delete);
+	else
+		settle(a);
+}
+
+void
+active_result(struct active *a, size_t rcpt, const struct why *why)
+{
+	if (rcpt >= a->qm->env.n_rcpts || a->qm->state[rcpt] != RCPT_OPEN)
+		return;
+	why_copy(&a->result[rcpt], why);
+	if (why_class(why) == WHY_SENT) {
+		queue_rcpt_done(qmgr_queue, a->qm, rcpt);
+		qmgr_note_unsynced();
+	}
+}
+
+void
+active_job_done(struct active *a)
+{
+	if (--a->open_jobs == 0)
+		attempt_done(a);
+}
+
+static void
+schedule(struct active *a)
+{
+	a->open_jobs = 1; /* so that no job finishes the message under us */
+	sched_add(a);
+	active_job_done(a);
+}
+
+void
+active_routed(struct active *a, size_t rcpt)
+{
+	(void)rcpt;
+	if (--a->to_route == 0)
+		schedule(a);
+}
+
+static bool
+needs_routing(const struct active *a, const struct rcpt *r)
+{
+	return !r->transport || strcmp(a->qm->queue_name, "incoming") ||
+	       a->qm->env.arrival < qmgr_config_time();
+}
+
+void
+active_admit(struct queue_message *qm)
+{
+	struct active *a = mem_alloc(sizeof(*a));
+	struct envelope *env = &qm->env;
+	size_t open = 0;
+
+	if (!by_id)
+		by_id = htab_new();
+	a->qm = qm;
+	qm->owner_data = a;
+	a->active_time = io_now();
+	a->result = mem_calloc(env->n_rcpts, sizeof(*a->result));
+	TAILQ_INSERT_TAIL(&list, a, link);
+	count++;
+	rcpt_count += env->n_rcpts;
+	htab_put(by_id, span_of(qm->id), a);
+	if ((env->flags & ENVELOPE_HOLD) && !strcmp(qm->queue_name, "incoming")) {
+		leave(a, verb_hold);
+		return;
+	}
+	for (size_t i = 0; i < env->n_rcpts; i++)
+		open += qm->state[i] == RCPT_OPEN;
+	log_info("%s: from=<%s>, size=%lld, nrcpt=%zu (queue active)", qm->id,
+		 env->sender, (long long)env->size, open);
+	if (qm->expire) {
+		attempt_done(a);
+		return;
+	}
+	a->to_route = 1; /* as open_jobs in schedule() */
+	for (size_t i = 0; i < env->n_rcpts; i++) {
+		if (qm->state[i] != RCPT_OPEN ||
+		    !needs_routing(a, &env->rcpts[i]))
+			continue;
+		a->to_route++;
+		route_again(a, i);
+	}
+	active_routed(a, 0);
+}
+
+void
+active_set_pending(struct active *a, enum pending_op op)
+{
+	a->pending = op;
+	if (a->to_route == 0 && !a->notice && a->open_jobs) {
+		a->open_jobs++;
+		sched_drop(a);
+		active_job_done(a);
+	}
+}

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""Replay of SMTP dialogues.
+
+A dialogue file holds lines of these forms:
+
+    # comment
+    @ name = value      a main.cf setting of the server under test
+    C: text             sent with CR LF, then one reply is read
+    C+: text            sent with CR LF together with what follows
+    R: text             sent as it is (escapes of a Python bytes literal),
+                        then one reply is read
+    R+: text            the same without reading a reply
+    S: line             the reply that is expected, line by line
+    W: seconds          wait
+    --                  a new connection (its greeting is read first)
+
+Queue ids in replies are replaced by QID. An end of the connection is written
+"S: <EOF>", no reply within the time limit "S: <NONE>".
+
+    replay.py HOST PORT FILE    print FILE with the server's replies
+"""
+
+import ast
+import re
+import socket
+import sys
+import time
+
+QUEUED = re.compile(r"(queued as )[0-9A-Za-z]+")
+TIMEOUT = 3.0
+
+
+class Dialogue:
+    def __init__(self, path):
+        self.path = path
+        self.settings = []
+        self.lines = []
+        with open(path, encoding="utf-8") as f:
+            for line in f:
+                line = line.rstrip("\n")
+                if line.startswith("@ "):
+                    name, _, value = line[2:].partition("=")
+                    self.settings.append((name.strip(), value.strip()))
+                self.lines.append(line)
+
+
+class Peer:
+    """One connection; replies come back as lists of text lines."""
+
+    def __init__(self, connect):
+        self.sock = connect()
+        self.sock.settimeout(TIMEOUT)
+        self.data = b""
+        self.eof = False
+
+    def send(self, data):
+        try:
+            self.sock.sendall(data)
+        except OSError:
+            self.eof = True
+
+    def line(self):
+        while b"\n" not in self.data:
+            try:
+                more = self.sock.recv(65536)
+            except TimeoutError:
+                return None
+            except OSError:
+                more = b""
+            if not more:
+                self.eof = True
+                return None
+            self.data += more
+        line, self.data = self.data.split(b"\n", 1)
+        return line.rstrip(b"\r").decode("utf-8", "backslashreplace")
+
+    def reply(self):
+        lines = []
+        while True:
+            line = self.line()
+            if line is None:
+                return lines + ["<EOF>" if self.eof else "<NONE>"]
+            lines.append(QUEUED.sub(r"\1QID", line))
+            if not re.match(r"\d\d\d-", line):
+                return lines
+
+    def close(self):
+        self.sock.close()
+
+
+def raw(text):
+    return ast.literal_eval('b"' + text.replace('"', '\\"') + '"')
+
+
+def play(dialogue, connect):
+    """Drive a server; returns the dialogue's lines with its replies."""
+    out = []
+    peer = None
+    pending = b""
+    waiting = 0
+
+    def reply():
+        out.extend("S: " + line for line in peer.reply())
+
+    for line in dialogue.lines:
+        if line.startswith("S: ") or line == "S:":
+            continue
+        out.append(line)
+        if not line or line[0] in "#@":
+            continue
+        if peer is None and line != "--":
+            peer = Peer(connect)
+            greeting = ["S: " + x for x in peer.reply()]
+            out[-1:] = greeting + [line]
+        if line == "--":
+            if peer:
+                peer.close()
+            peer = Peer(connect)
+            reply()
+            continue
+        kind, _, text = line.partition(": ")
+        if kind.startswith("W"):
+            time.sleep(float(text))
+            continue
+        pending += raw(text) if kind[0] == "R" else text.encode() + b"\r\n"
+        waiting += 1
+        if kind.endswith("+"):
+            continue
+        peer.send(pending)
+        pending = b""
+        while waiting:
+            waiting -= 1
+            reply()
+            if peer.eof:
+                waiting = 0
+    if peer:
+        peer.close()
+    return out
+
+
+def main():
+    host, port, path = sys.argv[1:]
+    dialogue = Dialogue(path)
+    for line in play(dialogue,
+                     lambda: socket.create_connection((host, int(port)))):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -132,10 +132,10 @@ class Postfix:
     what is set here (a service's line by its "name type")."""
 
     def __init__(self, scratch, port, main=None, master=None, name="oracle",
-                 group=None):
+                 group=None, queue=None):
         self.top = root()
         self.config = os.path.join(scratch, name)
-        self.queue = os.path.join(scratch, name + "-queue")
+        self.queue = queue or os.path.join(scratch, name + "-queue")
         self.data = os.path.join(scratch, name + "-data")
         self.logfile = os.path.join(scratch, name + ".log")
         self.port = port

@@ -254,10 +254,17 @@ start(struct event_base *base)
 	on_run(-1, 0, NULL);
 }
 
+static void
+init(void)
+{
+	queue_make_directories();
+}
+
 static const struct service qmgr_service = {
     .name = "qmgr",
     .model = SERVICE_EVENT,
     .flags = SERVICE_SINGLE,
+    .init = init,
     .event_client = intake_accept,
     .event_start = start,
     .event_stop = stop,

@@ -132,13 +132,14 @@ class Postfix:
     what is set here (a service's line by its "name type")."""
 
     def __init__(self, scratch, port, main=None, master=None, name="oracle",
-                 group=None, queue=None):
+                 group=None, queue=None, lib="/usr/lib/postfix"):
         self.top = root()
         self.config = os.path.join(scratch, name)
         self.queue = queue or os.path.join(scratch, name + "-queue")
         self.data = os.path.join(scratch, name + "-data")
         self.logfile = os.path.join(scratch, name + ".log")
         self.port = port
+        self.lib = lib  # where its programs are seen
         self.group = group
         for path in (self.config, self.queue, self.data):
             os.makedirs(path)
@@ -149,8 +150,9 @@ class Postfix:
             "queue_directory": self.queue,
             "data_directory": self.data,
             "command_directory": os.path.join(self.top, "usr/sbin"),
-            "daemon_directory": "/usr/lib/postfix/sbin",
-            "shlib_directory": "/usr/lib/postfix",
+            "daemon_directory": lib + "/sbin",
+            "shlib_directory": lib,
+            "import_environment": "MAIL_CONFIG TZ LD_LIBRARY_PATH",
             "meta_directory": self.config,
             "sendmail_path": os.path.join(self.top, "usr/sbin/sendmail"),
             "mail_owner": "postfix",
@@ -195,7 +197,7 @@ class Postfix:
             else:
                 open(dst, "w").close()
         self.env = dict(os.environ, MAIL_CONFIG=self.config,
-                        LD_LIBRARY_PATH="/usr/lib/postfix")
+                        LD_LIBRARY_PATH=lib)
         self.master = None
 
     def run(self, *argv, **kw):
@@ -223,7 +225,7 @@ class Postfix:
             shutil.chown(path, owner, group)
             os.chmod(path, mode)
         self.master = subprocess.Popen(
-            ["/usr/lib/postfix/sbin/master", "-c", self.config, "-d"],
+            [self.lib + "/sbin/master", "-c", self.config, "-d"],
             env=self.env, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,

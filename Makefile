@@ -11,13 +11,15 @@
 
 MODE ?= release
 B := build/$(MODE)
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 HOSTCC ?= cc
 PYTHON ?= /usr/bin/python3
 
 DAEMONS := master/master master/postlogd smtpd/smtpd pickup/pickup \
 	qmgr/qmgr qmgr/bounce qmgr/showq conf/lookup smtp/smtp \
-	smtp/resolver local/local
+	smtp/resolver local/local local/virtual local/pipe local/spawn
 COMMANDS := master/postfix master/postlog pickup/sendmail pickup/postdrop \
 	qmgr/postqueue qmgr/postsuper qmgr/postcat conf/postconf conf/postmap
 # Other names of the same program.
@@ -47,7 +49,7 @@ CFLAGS_ALL = -std=c17 $(WARN) $(MODE_CFLAGS) $(CFLAGS) -fno-strict-aliasing \
 	-fstack-protector-strong -fPIE
 LDFLAGS_ALL = $(MODE_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed \
 	$(LDFLAGS)
-LIBS := -levent_core -lunbound -lpcre2-8 -llmdb -ldb -lidn2 -lxxhash -ldl
+LIBS := -levent_core -lunbound -lpcre2-8 -llmdb -ldb -lidn2 -lxxhash -lm -ldl
 
 ifeq ($(MODE),release)
 MODE_CFLAGS := -D_FORTIFY_SOURCE=2
@@ -64,6 +66,12 @@ else ifeq ($(MODE),cov)
 MODE_CFLAGS := --coverage -O0
 else
 $(error MODE is release, asan, ubsan, fuzz or cov, not "$(MODE)")
+endif
+
+# V=1 shows the commands.
+V ?= 0
+ifeq ($(V),0)
+Q = @echo '  $(1)' $(patsubst $(B)/%,%,$@);
 endif
 
 PROGRAMS := $(DAEMONS) $(COMMANDS)
@@ -89,13 +97,13 @@ all: $(daemon_bins) $(command_bins) $(daemon_links) $(command_links) man
 
 build/host/mkparams: conf/mkparams.c
 	@mkdir -p $(@D)
-	$(HOSTCC) -std=gnu17 -Wall -Wextra -O1 -o $@ $<
+	$(call Q,CC  )$(HOSTCC) -std=gnu17 -Wall -Wextra -O1 -o $@ $<
 
 GEN := $(B)/gen/conf_params.h
 $(B)/gen/conf_params.h $(B)/gen/conf_params.c $(B)/gen/postconf.5 &: \
 		conf/params.def build/host/mkparams
 	@mkdir -p $(B)/gen
-	build/host/mkparams conf/params.def $(B)/gen
+	$(call Q,GEN )build/host/mkparams conf/params.def $(B)/gen
 
 man: $(B)/gen/postconf.5
 
@@ -103,15 +111,15 @@ man: $(B)/gen/postconf.5
 
 $(B)/obj/gen/%.o: $(B)/gen/%.c $(GEN)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(call Q,CC  )$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(B)/obj/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(call Q,CC  )$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $(LIB_OBJ)
+	$(call Q,AR  )ar rcs $@ $(LIB_OBJ)
 
 # ---- programs ----
 
@@ -119,14 +127,14 @@ define program_rule
 $(B)/$(2)/$(notdir $(1)): \
 		$(patsubst %.c,$(B)/obj/%.o,$(1).c $(wildcard $(1)_*.c)) $(LIB)
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$(filter-out $(LIB),$$^) $(LIB) $$(LIBS)
+	$$(call Q,LINK)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$(filter-out $(LIB),$$^) $(LIB) $$(LIBS)
 endef
 $(foreach p,$(DAEMONS),$(eval $(call program_rule,$(p),libexec)))
 $(foreach p,$(COMMANDS),$(eval $(call program_rule,$(p),sbin)))
 
 define link_rule
 $(B)/$(2)/$(firstword $(subst :, ,$(1))): $(B)/$(2)/$(lastword $(subst :, ,$(1)))
-	ln -sf $(lastword $(subst :, ,$(1))) $$@
+	@ln -sf $(lastword $(subst :, ,$(1))) $$@
 endef
 $(foreach l,$(DAEMON_LINKS),$(eval $(call link_rule,$(l),libexec)))
 $(foreach l,$(COMMAND_LINKS),$(eval $(call link_rule,$(l),sbin)))
@@ -137,16 +145,21 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/unit/%)
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS) -lcmocka
+	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS) -lcmocka
 
 unit: $(UNIT_BIN)
 	@for t in $(UNIT_BIN); do echo "# $$t"; $$t || exit 1; done
+
+# Programs of tests/system and tests/bench that are in C.
+$(B)/tests/%: $(B)/obj/tests/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS)
 
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(LIB) $(LIBS)
+	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(LIB) $(LIBS)
 
 fuzz:
 	$(MAKE) MODE=fuzz fuzz-targets
@@ -156,7 +169,8 @@ fuzz-targets: $(FUZZ_BIN)
 deps:
 	@sh tests/deps
 
-run: deps
+run:
+	@sh tests/deps run
 	@$(MAKE) --no-print-directory all
 	@sh tests/run-instance
 

@@ -39,12 +39,21 @@ struct conf_args {
 /*
  * Read and evaluate config_dir/main.cf, set conf. Every error (file, line,
  * parameter, what was expected) is logged, all of them, before the process
- * ends with a fatal error.
+ * ends with a fatal error. May be called again (master, on reload): what conf
+ * pointed to before is gone then.
  */
 void conf_load(const struct conf_args *args);
 
 /* Where main.cf and master.cf were read from. */
 const char *conf_directory(void);
+
+/*
+ * The configuration directory for a command that is given none: that of the
+ * environment (MAIL_CONFIG), else CONF_DEFAULT_DIR. A set-gid command accepts
+ * only directories that main.cf of CONF_DEFAULT_DIR lists; another one is
+ * fatal. conf_load() applies the same rule to config_dir.
+ */
+#define CONF_DEFAULT_DIR "/etc/postfix"
 
 /*
  * Parameters that are not in the table: those that the administrator made up
@@ -54,9 +63,10 @@ const char *conf_directory(void);
  */
 const char *conf_get(const char *name);
 /*
- * "TRANSPORT + suffix" when set, else the default parameter's value, as
- * Postfix does for transport_destination_* and *_time_limit. A bad value is
- * logged once and the default used.
+ * "TRANSPORT + suffix" (suffix "_destination_concurrency_limit") when set or
+ * built in, else dflt, the default parameter's value, as Postfix does for
+ * transport_destination_* and *_time_limit. A bad value is logged once and
+ * dflt used. Times are microseconds.
  */
 int conf_transport_int(const char *transport, const char *suffix, int dflt);
 int64_t conf_transport_time(const char *transport, const char *suffix,

@@ -29,6 +29,13 @@ enum {
 	TABLE_NO_REGSUB = 1 << 3,   /* refuse $1 in results (alias security) */
 	TABLE_FULL_KEY = 1 << 4,    /* never look up partial keys */
 	TABLE_UTF8 = 1 << 5,	    /* smtputf8_enable: fold and check UTF-8 */
+	TABLE_WRITE = 1 << 6,	    /* btree, hash, lmdb: table_put() and
+				       table_delete(); created when missing.
+				       One process writes, nobody else reads */
+	TABLE_QUIET = 1 << 7,	    /* commands: table_error() is enough */
+	TABLE_BASE64 = 1 << 8,	    /* values are base64, answer decoded */
+	TABLE_KEY_NUL = 1 << 9,	    /* Berkeley DB and LMDB: only keys with, */
+	TABLE_KEY_PLAIN = 1 << 10,  /* or only without a final NUL */
 };
 
 struct table;
@@ -39,14 +46,38 @@ struct table;
  * mail instead of stopping a service. An unknown type likewise.
  */
 struct table *table_open(const char *spec, unsigned flags);
+/* This process is the lookup daemon: TABLE_NO_PROXY for all that it opens,
+ * also from within lists. */
+void table_proxy_direct(void);
 void table_free(struct table *t);
 const char *table_spec(const struct table *t);
+/* The types that table_open() knows, by number; NULL at the end. */
+const char *table_type_name(size_t i);
+/* NULL, or why it could not be opened. */
+const char *table_error(const struct table *t);
+/* "hash:/etc/postfix/virtual.db": as messages name it. */
+const char *table_label(const struct table *t);
 /* Match by pattern (regexp, pcre, cidr): partial keys make no sense. */
 bool table_is_pattern(const struct table *t);
 enum table_status table_get(struct table *t, struct span key,
 			    struct buf *value, struct why *why);
-/* Has the file changed since it was opened? Costs one stat. */
+/* Has the file changed since it was opened? Costs one stat. LMDB tables and
+ * those opened with TABLE_WRITE never do. */
 bool table_changed(struct table *t);
+/* TABLE_WRITE. false: why. An existing key gets the new value. */
+bool table_put(struct table *t, struct span key, struct span value,
+	       struct why *why);
+/* TABLE_WRITE. FOUND: there was one, it is gone. */
+enum table_status table_delete(struct table *t, struct span key,
+			       struct why *why);
+/*
+ * Walk through the entries in the table's order: first restarts. ABSENT is
+ * the end. The entry just returned may be deleted. Types that have no
+ * sequence answer RETRY.
+ */
+bool table_has_sequence(const struct table *t);
+enum table_status table_next(struct table *t, bool first, struct buf *key,
+			     struct buf *value, struct why *why);
 
 /* ---- a list of tables, in order: "hash:/a, pcre:/b" ---- */
 
@@ -65,13 +96,5 @@ enum table_status maps_get_partial(struct maps *m, struct span key,
 /* Any table opened by this process changed (stats each at most once a
  * second)? Sessions ask between two clients. */
 bool maps_any_changed(void);
-
-/* ---- registration, for the files of lib/table/ ---- */
-
-struct table_ops {
-	enum table_status (*get)(struct table *t, struct span key,
-				 struct buf *value, struct why *why);
-	void (*close)(struct table *t);
-};
 
 #endif

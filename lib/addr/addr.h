@@ -44,6 +44,9 @@ bool addr_parse_path(struct span arg, bool strict, struct buf *out,
 
 /* Domain syntax: RFC 1123 name (a trailing dot is not allowed). */
 bool addr_valid_hostname(struct span s);
+/* What may stand behind the '@': a literal, or a host name whose labels may
+ * hold UTF-8 (RFC 6531; the caller knows whether that is wanted). */
+bool addr_valid_domain(struct span s);
 /* [1.2.3.4] or [IPv6:...]; ip gets the plain address when not NULL. */
 bool addr_valid_literal(struct span s, struct buf *ip);
 

@@ -37,6 +37,11 @@ struct cleanup;
 /* Open the tables (once per process, before jail). */
 void cleanup_open(void);
 
+/* From now on cleanup_end() does not tell the queue manager about the message;
+ * cleanup_announce() does, and ends that. For who must answer first. */
+void cleanup_hold_back(void);
+void cleanup_announce(void);
+
 /* NULL: why says 4.3.0 (queue full, disk). The queue id exists from here. */
 struct cleanup *cleanup_begin(enum cleanup_origin origin, struct why *why);
 const char *cleanup_id(const struct cleanup *c);
@@ -48,7 +53,7 @@ struct envelope *cleanup_envelope(struct cleanup *c);
 void cleanup_recipient(struct cleanup *c, struct span address,
 		       const char *orig_to, const char *orcpt, int notify);
 /* Header lines in front of everything else (Received:, Delivered-To:), whole
- * lines with their LF. Before the first cleanup_content(). */
+ * lines with their LF. Before the first cleanup_content(). Checks see them. */
 void cleanup_prepend_header(struct cleanup *c, struct span lines);
 /* Content with LF line ends, in pieces of any size (a piece may end within
  * a line). */
@@ -58,8 +63,8 @@ bool cleanup_failed(const struct cleanup *c);
 /*
  * End of content: commit. true: accepted, on disk (also when the message was
  * discarded by a DISCARD action). false: why (552 5.3.4 too big, 550 5.7.1
- * rejected by a check, 554 5.4.6 too many hops, 451 4.3.0 ...). c is gone.
- * orig says who is told about a failure when the client is gone.
+ * rejected by a check, 554 5.4.0 too many hops, 451 4.3.0 a table failed, 451
+ * 4.6.0 alias expansion, 550 5.1.0 no recipients). c is gone.
  */
 bool cleanup_end(struct cleanup *c, struct why *why);
 /* Throw away what was received. */

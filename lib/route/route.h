@@ -56,11 +56,14 @@ enum table_status route_recipient_known(const struct route *r,
 /* Is name this host (inet_interfaces, proxy_interfaces addresses)? addr is
  * an IP address in text form. */
 bool route_is_own_address(const char *addr);
+/* Read these addresses only; route_open() does it too. */
+void route_host_open(void);
 
 /*
  * Address keys in the order of virtual(5)/canonical(5): user+ext@dom,
  * user@dom, user+ext, user (site-local domains only), @dom. ext, when found
  * by the form without it, is what propagate_unmatched_extensions appends.
+ * addr is in internal form, the keys are in external form.
  */
 enum {
 	ADDR_FIND_FULL = 1 << 0,

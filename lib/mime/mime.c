@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/mime/mime.h"
+
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "lib/mime/header.h"
+
+enum part_kind {
+	PART_LEAF,
+	PART_MULTIPART,
+	PART_MESSAGE,
+};
+
+/* An open multipart. */
+struct level {
+	char *boundary;
+	size_t len;
+	bool digest;
+	int depth; /* of nested things outside it */
+};
+
+struct mime {
+	struct mime_limits limits;
+	const struct mime_events *ev;
+	void *arg;
+
+	struct level *levels;
+	size_t n_levels, cap_levels;
+	int depth;
+	bool too_deep;
+
+	/* of the part or message whose headers are read */
+	enum part_kind kind;
+	bool digest;
+	struct buf boundary;
+	struct buf type_header;
+
+	bool started, in_headers, nested;
+	struct header_reader reader;
+	struct buf line; /* of a body, incomplete */
+	bool long_line;  /* its beginning was given already */
+	size_t offset;   /* in the body segment */
+};
+
+struct mime *
+mime_new(const struct mime_limits *limits, const struct mime_events *events,
+	 void *arg)
+{
+	struct mime *m = mem_alloc(sizeof(*m));
+
+	m->limits = *limits;
+	if (m->limits.line == 0)
+		m->limits.line = 1;
+	if (m->limits.boundary == 0)
+		m->limits.boundary = 1;
+	m->ev = events;
+	m->arg = arg;
+	header_reader_init(&m->reader, limits->header_size);
+	return m;
+}
+
+static void
+pop_levels(struct mime *m, size_t keep)
+{
+	while (m->n_levels > keep) {
+		struct level *l = &m->levels[--m->n_levels];
+
+		m->depth = l->depth;
+		free(l->boundary);
+	}
+}
+
+void
+mime_free(struct mime *m)
+{
+	if (!m)
+		return;
+	pop_levels(m, 0);
+	free(m->levels);
+	buf_free(&m->boundary);
+	buf_free(&m->type_header);
+	buf_free(&m->line);
+	header_reader_free(&m->reader);
+	free(m);
+}
+
+/* ---- what a header says about its part ---- */
+
+static void
+note_content_type(struct mime *m, struct span header)
+{
+	struct span type, subtype;
+
+	buf_set(&m->type_header, header);
+	m->kind = PART_LEAF;
+	m->digest = false;
+	if (!mime_content_type(header_body(header), &type, &subtype,
+			       &m->boundary))
+		return;
+	if (span_equal_cstr_nocase(type, "multipart") && m->boundary.len) {
+		m->kind = PART_MULTIPART;
+		m->digest = span_equal_cstr_nocase(subtype, "digest");
+	} else if (span_equal_cstr_nocase(type, "message") &&
+		   (span_equal_cstr_nocase(subtype, "rfc822") ||
+		    span_equal_cstr_nocase(subtype, "global"))) {
+		m->kind = PART_MESSAGE;
+	}
+}
+
+static void
+note_header(struct mime *m, struct span header)
+{
+	if (header_find(header_name(header))->id == HEADER_CONTENT_TYPE)
+		note_content_type(m, header);
+}
+
+void
+mime_primary_header(struct mime *m, struct span header)
+{
+	note_header(m, header);
+}
+
+static void
+forget_part(struct mime *m)
+{
+	m->kind = PART_LEAF;
+	m->digest = false;
+	buf_reset(&m->boundary);
+	buf_reset(&m->type_header);
+	m->offset = 0;
+}
+
+static void
+push_level(struct mime *m)
+{
+	struct level *l;
+
+	if (m->n_levels == m->cap_levels) {
+		m->cap_levels = m->cap_levels ? m->cap_levels * 2 : 4;
+		m->levels =
+		    mem_realloc(m->levels, m->cap_levels, sizeof(*m->levels));
+	}
+	l = &m->levels[m->n_levels++];
+	l->len = m->boundary.len < m->limits.boundary ? m->boundary.len
+						      : m->limits.boundary;
+	l->boundary = mem_strndup(buf_cstr(&m->boundary), l->len);
+	l->digest = m->digest;
+	l->depth = m->depth;
+}
+
+static void
+start_headers(struct mime *m, bool nested, bool digest)
+{
+	forget_part(m);
+	m->nested = nested;
+	m->in_headers = true;
+	if (digest)
+		m->kind = PART_MESSAGE;
+	header_reader_init(&m->reader, m->limits.header_size);
+}
+
+/* The headers of a part are complete: its body begins. */
+static void
+start_body(struct mime *m)
+{
+	m->in_headers = false;
+	m->offset = 0;
+	if (m->kind == PART_LEAF || m->limits.ignore_structure || m->too_deep)
+		return;
+	if (m->depth > m->limits.nesting + 1) {
+		m->too_deep = true;
+		m->ev->too_deep(m->arg, buf_span(&m->type_header));
+		return;
+	}
+	if (m->kind == PART_MULTIPART) {
+		push_level(m);
+		m->depth++;
+		forget_part(m);
+	} else {
+		m->depth++;
+		start_headers(m, true, false);
+	}
+}
+
+/* ---- lines ---- */
+
+/* Is this line a boundary? Then it starts a part or ends a multipart. What
+ * follows the boundary string does not matter (RFC 2046 section 5.1.1). */
+static bool
+check_boundary(struct mime *m, struct span line)
+{
+	if (line.len < 3 || line.data[0] != '-' || line.data[1] != '-')
+		return false;
+	for (size_t i = m->n_levels; i-- > 0;) {
+		struct level *l = &m->levels[i];
+		struct span rest = span_from(line, 2);
+		bool digest = l->digest, close;
+
+		if (rest.len < l->len || memcmp(rest.data, l->boundary, l->len))
+			continue;
+		rest = span_from(rest, l->len);
+		close =
+		    rest.len >= 2 && rest.data[0] == '-' && rest.data[1] == '-';
+		m->ev->body(m->arg, line, true, m->offset);
+		if (close) {
+			pop_levels(m, i);
+			forget_part(m);
+		} else {
+			pop_levels(m, i + 1);
+			m->depth = l->depth + 1;
+			start_headers(m, false, digest);
+		}
+		return true;
+	}
+	return false;
+}
+
+static void
+body_line(struct mime *m, struct span line)
+{
+	if (!m->long_line && m->n_levels && check_boundary(m, line))
+		return;
+	m->ev->body(m->arg, line, true, m->offset);
+	m->offset += line.len + 1;
+}
+
+/* Take one line, or all there is of it. Returns bytes used. */
+static size_t
+feed_body(struct mime *m, struct span s)
+{
+	long nl = span_find(s, '\n');
+	size_t n = nl < 0 ? s.len : (size_t)nl;
+	size_t room = m->limits.line - m->line.len;
+
+	if (n > room) {
+		buf_append(&m->line, s.data, room);
+		m->ev->body(m->arg, buf_span(&m->line), false, m->offset);
+		m->offset += m->line.len;
+		m->long_line = true;
+		buf_reset(&m->line);
+		return room;
+	}
+	if (nl >= 0 && m->line.len == 0) {
+		body_line(m, span_make(s.data, n));
+	} else {
+		buf_append(&m->line, s.data, n);
+		if (nl < 0)
+			return n;
+		body_line(m, buf_span(&m->line));
+		buf_reset(&m->line);
+	}
+	m->long_line = false;
+	return n + 1;
+}
+
+static void
+on_header(void *arg, struct span header)
+{
+	struct mime *m = arg;
+
+	note_header(m, header);
+	m->ev->header(m->arg, m->nested, header);
+}
+
+static void
+on_end(void *arg, bool empty_line, struct span rest)
+{
+	struct mime *m = arg;
+
+	m->in_headers = false;
+	if (empty_line) {
+		m->ev->body(m->arg, span_make("", 0), true, 0);
+		return;
+	}
+	m->kind = PART_LEAF;
+	buf_set(&m->line, rest);
+}
+
+static const struct header_events reader_events = {on_header, on_end};
+
+void
+mime_feed(struct mime *m, struct span piece)
+{
+	size_t n;
+
+	if (!m->started)
+		start_body(m);
+	m->started = true;
+	while (piece.len) {
+		if (m->in_headers) {
+			n = header_reader_feed(&m->reader, piece,
+					       &reader_events, m);
+			if (!m->in_headers)
+				start_body(m);
+		} else {
+			n = feed_body(m, piece);
+		}
+		piece = span_from(piece, n);
+	}
+}
+
+void
+mime_finish(struct mime *m)
+{
+	if (m->in_headers)
+		header_reader_finish(&m->reader, &reader_events, m);
+	if (m->line.len)
+		m->ev->body(m->arg, buf_span(&m->line), false, m->offset);
+	buf_reset(&m->line);
+}

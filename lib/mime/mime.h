@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mime - walk through the parts of a message body (RFC 2045, RFC 2046), for
+ * the checks that need to know what is a header in there. It decodes nothing.
+ *
+ *	m = mime_new(&limits, &events, arg);
+ *	mime_primary_header(m, header); ...	(each header of the message)
+ *	mime_feed(m, piece); ...		(the body behind the empty line)
+ *	mime_finish(m);
+ *	mime_free(m);
+ *
+ * The events give every byte of the body exactly once, in order.
+ */
+#ifndef LIB_MIME_MIME_H
+#define LIB_MIME_MIME_H
+
+#include <stdbool.h>
+
+#include "lib/base/buf.h"
+
+struct mime_limits {
+	size_t header_size;    /* header_size_limit */
+	size_t boundary;       /* mime_boundary_length_limit */
+	int nesting;           /* mime_nesting_limit */
+	size_t line;           /* longer lines are given in pieces */
+	bool ignore_structure; /* disable_mime_input_processing */
+};
+
+struct mime_events {
+	/* nested: of an attached message; else of a part. No final LF. */
+	void (*header)(void *arg, bool nested, struct span header);
+	/* Part of a body: a line without its LF, or a piece of a long one.
+	 * offset is where it starts in its body segment. */
+	void (*body)(void *arg, struct span text, bool line_end, size_t offset);
+	/* The structure is too deep; header is where. Called once; what
+	 * follows is given as body. */
+	void (*too_deep)(void *arg, struct span header);
+};
+
+struct mime;
+
+struct mime *mime_new(const struct mime_limits *limits,
+		      const struct mime_events *events, void *arg);
+void mime_free(struct mime *m);
+void mime_primary_header(struct mime *m, struct span header);
+void mime_feed(struct mime *m, struct span piece);
+void mime_finish(struct mime *m);
+
+/*
+ * Parse the body of a Content-Type header: type and subtype as written,
+ * boundary is empty when there is none. false: not "type/subtype".
+ */
+bool mime_content_type(struct span body, struct span *type,
+		       struct span *subtype, struct buf *boundary);
+
+#endif

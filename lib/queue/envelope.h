@@ -13,48 +13,51 @@
 
 /* flags */
 enum {
-	ENVELOPE_HOLD = 1 << 0,	     /* goes to hold/ before any delivery */
-	ENVELOPE_NOTICE = 1 << 1,    /* a notice that Postrider wrote */
+	ENVELOPE_HOLD = 1 << 0,   /* goes to hold/ before any delivery */
+	ENVELOPE_NOTICE = 1 << 1, /* a notice that Postrider wrote */
 	ENVELOPE_SMTPUTF8 = 1 << 2,
 	ENVELOPE_REQUIRETLS = 1 << 3,
-	ENVELOPE_VERIFY = 1 << 4,    /* sendmail -bv: report, do not deliver */
-	ENVELOPE_REPORT = 1 << 5,    /* sendmail -v: deliver and report */
-	ENVELOPE_MAILDROP = 1 << 6,  /* as submitted: recipients not routed */
-	ENVELOPE_EXTRACT = 1 << 7,   /* sendmail -t: recipients in headers */
-	ENVELOPE_EXPIRED = 1 << 8,   /* postsuper -e */
+	ENVELOPE_VERIFY = 1 << 4,   /* sendmail -bv: report, do not deliver */
+	ENVELOPE_REPORT = 1 << 5,   /* sendmail -v: deliver and report */
+	ENVELOPE_MAILDROP = 1 << 6, /* as submitted: recipients not routed */
+	ENVELOPE_EXTRACT = 1 << 7,  /* sendmail -t: recipients in headers */
+	ENVELOPE_EXPIRED = 1 << 8,  /* postsuper -e */
 };
 
 struct rcpt {
-	char *address;	/* internal form, routed */
-	char *orig_to;	/* as received; NULL: same as address */
-	char *dsn_orcpt;/* "rfc822;..." or NULL */
-	char *transport;/* NULL in maildrop */
+	char *address;   /* internal form, routed */
+	char *orig_to;   /* as received; NULL: same as address */
+	char *dsn_orcpt; /* "rfc822;..." or NULL */
+	char *transport; /* NULL in maildrop */
 	char *nexthop;
 	int dsn_notify;
-	int class;	/* enum addr_class, 0 in maildrop */
+	int class; /* enum addr_class, 0 in maildrop */
 };
 
 struct envelope {
-	char *sender;	    /* "" is the null sender */
-	char *full_name;    /* of the sender (-F), or NULL */
-	int64_t arrival;    /* microseconds since the epoch */
-	int64_t size;	    /* bytes of content, as logged and listed */
+	char *sender;    /* "" is the null sender */
+	char *full_name; /* of the sender (-F), or NULL */
+	int64_t arrival; /* microseconds since the epoch */
+	int64_t size;    /* as logged and listed: bytes with CRLF line ends */
 	unsigned flags;
-	char *encoding;	    /* "7bit", "8bit" or NULL */
+	char *encoding; /* "7bit", "8bit" or NULL */
 	char *dsn_envid;
 	int dsn_ret;
-	char *rewrite;	    /* "local" or "remote" */
-	char *filter;	    /* FILTER action: transport:nexthop, or NULL */
+	char *rewrite; /* "local" or "remote" */
+	char *filter;  /* FILTER action: transport:nexthop, or NULL */
 	char *client_name, *client_addr, *client_port, *client_helo,
-	    *client_proto;  /* NULL: unknown */
+	    *client_proto; /* NULL: unknown */
 	char *sasl_method, *sasl_username, *sasl_sender;
-	int uid;	    /* who submitted it locally, or -1 */
+	int uid; /* who submitted it locally, or -1 */
 	struct rcpt *rcpts;
 	size_t n_rcpts;
 	size_t cap_rcpts;
 };
 
-#define ENVELOPE_INIT {.uid = -1}
+#define ENVELOPE_INIT     \
+	{                 \
+		.uid = -1 \
+	}
 
 void envelope_free(struct envelope *e);
 /* Append an empty recipient; the pointer is valid until the next call. */

@@ -16,9 +16,10 @@
  *		     others are not, next attempt) with a checksum each. The
  *		     modification time is the time of the next attempt.
  *   corrupt/	     what could not be read
- *   journal	     which recipients of segment messages are done, and which
+ *   journal/log	     which recipients of segment messages are done, and which
  *		     messages are; append-only, checksummed records, synced in
  *		     batches; rewritten when it has grown
+ *   journal/lock    locked by the owner
  *
  * Three roles: writers (smtpd, pickup, bounce, local, postdrop), the one
  * owner (qmgr; postsuper while qmgr is down; a lock file decides), and
@@ -87,6 +88,14 @@ struct queue_writer *queue_writer_new(const char *kind);
 /* Gives up the segment; qmgr will remove it when its messages are done. */
 void queue_writer_free(struct queue_writer *w);
 
+/*
+ * Commit without telling qmgr, for a writer that has something more urgent to
+ * say first; queue_writer_announce() tells it all that was held back, and ends
+ * the holding back. What is never announced is found by qmgr's next scan.
+ */
+void queue_writer_hold_back(struct queue_writer *w);
+void queue_writer_announce(struct queue_writer *w);
+
 /* Start a message; NULL: why (4.3.0: disk full, queue_minfree, I/O). */
 struct queue_entry *queue_begin(struct queue_writer *w, struct why *why);
 const char *queue_entry_id(const struct queue_entry *e);
@@ -96,8 +105,8 @@ void queue_write(struct queue_entry *e, struct span content);
 /* Bytes of content so far. */
 int64_t queue_entry_size(const struct queue_entry *e);
 /*
- * Make it durable (fdatasync), then tell qmgr. env->size and env->arrival
- * are filled in. On false nothing was accepted, why says 4.3.0. The entry is
+ * Make it durable (fdatasync), then tell qmgr. env->size (a line end counts
+ * as two bytes, as on the wire) and env->arrival are filled in. On false nothing was accepted, why says 4.3.0. The entry is
  * gone either way.
  */
 bool queue_commit(struct queue_entry *e, struct envelope *env,
@@ -114,7 +123,8 @@ enum rcpt_state {
 	RCPT_DONE,     /* delivered, bounced or dropped */
 };
 
-/* A message that the owner has in hand. */
+/* A message that the owner has in hand. place.fd belongs to the library: it
+ * may be shared with other messages, and is not to be closed. */
 struct queue_message {
 	char id[QUEUE_ID_MAX];
 	char queue_name[16]; /* incoming, deferred, hold */
@@ -192,8 +202,12 @@ bool queue_unsynced(const struct queue *q);
  * op is enum super_op of lib/ipc/proto.h. */
 int queue_super(struct queue *q, int op, const char *queue_name,
 		const char *id);
-/* postsuper -s: create missing directories, fix misplaced files. Needs no
- * ownership. false on error (logged). */
+/* Create the queue's directories that are missing, with Postfix's owners and
+ * modes when started as root. Cheap; qmgr calls it before jail(). false on
+ * error (logged). */
+bool queue_make_directories(void);
+/* postsuper -s: create missing directories, move files to where
+ * hash_queue_depth wants them. Needs no ownership. false on error (logged). */
 bool queue_repair(void);
 
 /* ---- readers ---- */

@@ -9,10 +9,12 @@
  *	       (jail), and forks workers as load asks, up to the process
  *	       limit. A worker accepts a client, serves it with plain blocking
  *	       code, and takes the next, max_use times at most, until it was
- *	       idle for max_idle. Workers wait in accept(): one is woken per
- *	       client. A page shared between parent and workers counts the
- *	       idle ones; the worker that takes the last idle place asks the
- *	       parent for another.
+ *	       idle for max_idle. Each worker waits for all listening sockets
+ *	       in an epoll set of its own, exclusively: one is woken per
+ *	       client, always the first that can, so that surplus workers
+ *	       become idle and end. Memory shared between parent and workers
+ *	       says who is idle; the worker that takes the last idle place
+ *	       asks the parent for another.
  *   event     one process, one libevent loop.
  *
  * On reload master starts a new process for the line and sends SIGTERM to the
@@ -26,11 +28,13 @@
 #define LIB_SERVICE_SERVICE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/base/strvec.h"
 
 struct event_base;
+struct pollfd;
 
 enum service_model {
 	SERVICE_SESSIONS,
@@ -58,23 +62,41 @@ struct service {
 	/* sessions, instead of accept: the whole life of a worker; may be
 	 * NULL. */
 	void (*worker_start)(void);
+	/*
+	 * sessions with SERVICE_NEEDS_ROOT: only the workers give up
+	 * privilege. Each has a stream socket to the parent
+	 * (service_parent_fd()); the parent calls this when a worker wrote to
+	 * it. false: the worker broke the protocol, the parent closes fd.
+	 * Must not wait long: the parent does nothing else meanwhile.
+	 */
+	bool (*parent_request)(int fd);
 	/* event: a client connected (or for unix-dgram and fifo, data can be
-	 * read from fd, which stays open). The callee owns an accepted fd. */
+	 * read from fd, which stays open). The callee owns an accepted fd.
+	 * NULL: a connection is a wakeup (postkick), answered by
+	 * event_wakeup(). */
 	void (*event_client)(int fd);
 	/* event: called once before the loop starts. */
 	void (*event_start)(struct event_base *base);
 	/* event: wake up by master (the wakeup column, or postkick). */
 	void (*event_wakeup)(void);
-	/* event: asked to end; call service_exit() when ready. NULL: at once. */
+	/*
+	 * event: master.cf and main.cf changed, the configuration was loaded
+	 * again (when it has an error the old one stays, and this is not
+	 * called). A service that has this is not replaced at a reload: what
+	 * it has under way goes on.
+	 */
+	void (*event_reload)(void);
+	/* event: asked to end; call service_exit() when ready. NULL: at once.
+	 */
 	void (*event_stop)(void);
 };
 
 /*
  * main() of every daemon. Arguments from master: -n name -t type [-u] [-c]
  * [-l] [-s number of listening descriptors] [-p process limit] [-o name=value]
- * [-v] [-D] [-i instance]; master.cf's own arguments follow; what the skeleton
- * does not know is left in service_argv(). The listening descriptors start at
- * SERVICE_LISTEN_FD.
+ * [-v] [-D] [-i instance] [-S]; master.cf's own arguments follow; what the
+ * skeleton does not know is left in service_argv(). The listening descriptors
+ * start at SERVICE_LISTEN_FD.
  */
 int service_main(int argc, char **argv, const struct service *def);
 
@@ -99,5 +121,20 @@ bool service_draining(void);
  * when asked to end (service_draining() tells).
  */
 bool service_wait_readable(int fd, int seconds);
+/*
+ * sessions: poll(2) for several descriptors (negative ones are ignored), until
+ * deadline (io_monotonic(), -1: none). What poll() returns; 0 also when asked
+ * to end.
+ */
+int service_poll(struct pollfd *p, size_t n, int64_t deadline);
+/* sessions with parent_request: a worker's socket to its parent. */
+int service_parent_fd(void);
+/*
+ * fork() for parent_request(): the child gets default signal handling, and no
+ * socket to any worker. The parent collects its exit status silently.
+ */
+pid_t service_parent_fork(void);
+/* -S: no master, one client on standard input and output, uid kept. */
+bool service_standalone(void);
 
 #endif

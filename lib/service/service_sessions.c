@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/conf/conf.h"
+#include "lib/service/service_run.h"
+#include "lib/service/service_slots.h"
+#include "lib/service/service_worker.h"
+#include "lib/sys/io.h"
+#include "lib/sys/proc.h"
+
+enum {
+	LOOK_AROUND_USEC = 60 * 1000000,
+	LIMIT_WARNING_USEC = 60 * 1000000,
+	FORK_RETRY_USEC = 1000000,
+};
+
+/* Private: a worker must not choose whom the parent signals. */
+struct worker {
+	pid_t pid; /* 0: none */
+	int fd;    /* socket to it, or -1 */
+};
+
+static struct {
+	struct slots *slots;
+	struct worker *worker; /* per slot */
+	int limit;
+	int poke;
+	int workers;
+	pid_t pid;
+	bool draining;
+	bool poked;
+	int64_t empty_since; /* no workers since; io_monotonic() */
+	int64_t hold_until;  /* do not fork before */
+	int64_t limit_warned;
+	struct pollfd *fds;
+	volatile sig_atomic_t got_sigterm;
+} parent;
+
+static void
+on_signal(int sig)
+{
+	if (sig == SIGTERM)
+		parent.got_sigterm = 1;
+}
+
+static void
+set_signals(sigset_t *wait_mask)
+{
+	struct sigaction sa = {.sa_handler = on_signal};
+	sigset_t blocked;
+
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGCHLD, &sa, NULL);
+	sigemptyset(wait_mask);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGCHLD);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
+static void
+signal_workers(int sig)
+{
+	for (int i = 0; i < parent.limit; i++) {
+		if (parent.worker[i].pid > 0)
+			kill(parent.worker[i].pid, sig);
+	}
+}
+
+static void
+begin_drain(void)
+{
+	if (parent.draining)
+		return;
+	parent.draining = true;
+	atomic_store(&parent.slots->drain, true);
+	signal_workers(SIGTERM);
+}
+
+static void
+close_worker_sockets(void)
+{
+	for (int i = 0; i < parent.limit; i++) {
+		if (parent.worker[i].pid > 0 && parent.worker[i].fd >= 0)
+			close(parent.worker[i].fd);
+	}
+}
+
+pid_t
+service_parent_fork(void)
+{
+	pid_t pid = proc_fork();
+
+	if (pid == 0) {
+		close_worker_sockets();
+		close(parent.poke);
+	}
+	return pid;
+}
+
+static void
+fork_failed(int slot)
+{
+	log_warn("fork: %m");
+	slots_give_back(parent.slots, slot);
+	parent.hold_until = io_monotonic() + FORK_RETRY_USEC;
+}
+
+static void
+start_worker(void)
+{
+	int slot = slots_take(parent.slots);
+	int pair[2] = {-1, -1};
+	pid_t pid;
+
+	if (slot < 0)
+		return;
+	if (service_state.def->parent_request &&
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		fork_failed(slot);
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		close_worker_sockets();
+		if (pair[0] >= 0)
+			close(pair[0]);
+		service_worker_run(parent.slots, slot, parent.poke, pair[1],
+				   parent.pid);
+	}
+	if (pair[1] >= 0)
+		close(pair[1]);
+	if (pid < 0) {
+		if (pair[0] >= 0)
+			close(pair[0]);
+		fork_failed(slot);
+		return;
+	}
+	parent.worker[slot] = (struct worker){pid, pair[0]};
+	parent.workers++;
+}
+
+/* The line about the process is master's in Postfix. */
+static void
+log_as_master(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_va(LEVEL_WARN, "master", fmt, ap);
+	va_end(ap);
+}
+
+static void
+report_death(pid_t pid, int status, bool useless)
+{
+	const char *dir = conf->daemon_directory;
+	const char *program = log_program();
+
+	if (WIFSIGNALED(status))
+		log_as_master("process %s/%s pid %ld killed by signal %d", dir,
+			      program, (long)pid, WTERMSIG(status));
+	else
+		log_as_master("process %s/%s pid %ld exit status %d", dir,
+			      program, (long)pid, WEXITSTATUS(status));
+	if (!useless)
+		return;
+	log_as_master("%s/%s: bad command startup -- throttling", dir, program);
+	parent.hold_until = io_monotonic() + conf->service_throttle_time;
+}
+
+static int
+find_worker(pid_t pid)
+{
+	for (int i = 0; i < parent.limit; i++) {
+		if (parent.worker[i].pid == pid)
+			return i;
+	}
+	return -1;
+}
+
+static void
+reap_workers(void)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		int i = find_worker(pid);
+		struct slot *slot;
+		bool never_served;
+
+		if (i < 0)
+			continue; /* of service_parent_fork() */
+		slot = &parent.slots->slot[i];
+		never_served = atomic_load(&slot->served) == 0 &&
+			       atomic_load(&slot->state) == SLOT_IDLE;
+		if (parent.worker[i].fd >= 0)
+			close(parent.worker[i].fd);
+		parent.worker[i] = (struct worker){0, -1};
+		slots_give_back(parent.slots, i);
+		if (--parent.workers == 0)
+			parent.empty_since = io_monotonic();
+		if (status != 0)
+			report_death(pid, status,
+				     never_served && !WIFSIGNALED(status));
+	}
+}
+
+static void
+warn_at_limit(void)
+{
+	const struct service_state *s = &service_state;
+	int64_t now = io_monotonic();
+
+	if (strcmp(s->type_name, "inet") != 0 || s->limit <= 1 ||
+	    (parent.limit_warned &&
+	     now - parent.limit_warned < LIMIT_WARNING_USEC))
+		return;
+	parent.limit_warned = now;
+	log_as_master("service \"%s\" (%s) has reached its process limit "
+		      "\"%d\": new clients may experience noticeable delays",
+		      s->name, s->name, s->limit);
+	log_as_master("to avoid this condition, increase the process count in "
+		      "master.cf or reduce the service time per client");
+	log_as_master("see http://www.postfix.org/STRESS_README.html for "
+		      "examples of stress-adapting configuration settings");
+}
+
+static bool
+may_fork(void)
+{
+	return !parent.draining && parent.workers < parent.limit &&
+	       !slots_any_idle(parent.slots) &&
+	       io_monotonic() >= parent.hold_until;
+}
+
+/* When something other than an event is to be done; io_monotonic(). */
+static int64_t
+next_deadline(void)
+{
+	int64_t now = io_monotonic();
+	int64_t at = now + LOOK_AROUND_USEC;
+
+	if (parent.workers == 0 && parent.empty_since + conf->max_idle < at)
+		at = parent.empty_since + conf->max_idle;
+	if (parent.hold_until > now && parent.hold_until < at)
+		at = parent.hold_until;
+	return at;
+}
+
+/* fds: master, poke, then the listening sockets, then sockets to workers. */
+static int
+fill_poll_set(void)
+{
+	bool want_clients = may_fork();
+	int n = 0;
+
+	parent.fds[n++] = (struct pollfd){SERVICE_MASTER_FD, POLLIN, 0};
+	parent.fds[n++] = (struct pollfd){parent.poke, POLLIN, 0};
+	for (int i = 0; i < service_state.n_listen; i++) {
+		int fd = want_clients ? SERVICE_LISTEN_FD + i : -1;
+
+		parent.fds[n++] = (struct pollfd){fd, POLLIN, 0};
+	}
+	if (!service_state.def->parent_request)
+		return n;
+	for (int i = 0; i < parent.limit; i++) {
+		int fd = parent.worker[i].fd;
+
+		if (parent.worker[i].pid > 0 && fd >= 0)
+			parent.fds[n++] = (struct pollfd){fd, POLLIN, 0};
+	}
+	return n;
+}
+
+static void
+answer_worker(int fd)
+{
+	if (service_state.def->parent_request(fd))
+		return;
+	for (int i = 0; i < parent.limit; i++) {
+		if (parent.worker[i].pid > 0 && parent.worker[i].fd == fd)
+			parent.worker[i].fd = -1;
+	}
+	close(fd);
+}
+
+static void
+read_master(void)
+{
+	char buf[64];
+	ssize_t n = recv(SERVICE_MASTER_FD, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		begin_drain(); /* master is gone */
+}
+
+static void
+wait_for_events(const sigset_t *wait_mask)
+{
+	int n = fill_poll_set();
+	int64_t left = next_deadline() - io_monotonic();
+	struct timespec ts = {0};
+	uint64_t count;
+
+	if (left > 0)
+		ts = (struct timespec){left / 1000000, left % 1000000 * 1000};
+	if (parent.got_sigterm ||
+	    ppoll(parent.fds, (nfds_t)n, &ts, wait_mask) <= 0)
+		return;
+	if (parent.fds[0].revents && !parent.draining)
+		read_master();
+	if (parent.fds[1].revents &&
+	    read(parent.poke, &count, sizeof(count)) > 0)
+		parent.poked = true;
+	for (int i = 2; i < n; i++) {
+		if (!parent.fds[i].revents)
+			continue;
+		if (i < 2 + service_state.n_listen)
+			parent.poked = true;
+		else
+			answer_worker(parent.fds[i].fd);
+	}
+}
+
+static void
+begin_restart(void)
+{
+	if (parent.draining)
+		return;
+	service_tell_master(SERVICE_SAYS_DRAIN);
+	begin_drain();
+}
+
+static void
+loop_once(const sigset_t *wait_mask)
+{
+	wait_for_events(wait_mask);
+	reap_workers();
+	if (parent.got_sigterm)
+		begin_drain();
+	if (atomic_load(&parent.slots->restart))
+		begin_restart();
+	if (parent.poked) {
+		parent.poked = false;
+		if (may_fork())
+			start_worker();
+		if (parent.workers >= parent.limit &&
+		    !slots_any_idle(parent.slots))
+			warn_at_limit();
+	}
+	if (parent.workers == 0 &&
+	    (parent.draining ||
+	     (io_monotonic() >= parent.hold_until &&
+	      io_monotonic() - parent.empty_since >= conf->max_idle)))
+		service_exit(0);
+}
+
+void
+service_run_sessions(void)
+{
+	int limit = service_state.limit;
+	sigset_t wait_mask;
+
+	if (limit <= 0 || limit > SLOTS_MAX)
+		limit = SLOTS_MAX;
+	if (service_state.type == SERVICE_TYPE_DATA)
+		log_fatal("service %s: %s cannot have the type %s",
+			  service_state.name, service_state.def->name,
+			  service_state.type_name);
+	parent.pid = getpid();
+	parent.limit = limit;
+	parent.slots = slots_new(limit);
+	parent.worker = mem_calloc((size_t)limit, sizeof(*parent.worker));
+	parent.fds = mem_calloc((size_t)(2 + service_state.n_listen + limit),
+				sizeof(*parent.fds));
+	for (int i = 0; i < service_state.n_listen; i++)
+		io_set_nonblocking(SERVICE_LISTEN_FD + i, true);
+	parent.empty_since = io_monotonic();
+	parent.poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (parent.poke < 0)
+		log_fatal("eventfd: %m");
+	set_signals(&wait_mask);
+	service_tell_master(SERVICE_SAYS_READY);
+	start_worker();
+	for (;;)
+		loop_once(&wait_mask);
+}

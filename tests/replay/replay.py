@@ -9,7 +9,7 @@ A dialogue file holds lines of these forms:
     C+: text            sent with CR LF together with what follows
     R: text             sent as it is (escapes of a Python bytes literal),
                         then one reply is read
-    R+: text            the same without reading a reply
+    R+: text            sent together with what follows, gets no reply
     S: line             the reply that is expected, line by line
     W: seconds          wait
     --                  a new connection (its greeting is read first)
@@ -123,7 +123,8 @@ def play(dialogue, connect):
             time.sleep(float(text))
             continue
         pending += raw(text) if kind[0] == "R" else text.encode() + b"\r\n"
-        waiting += 1
+        if kind != "R+":
+            waiting += 1
         if kind.endswith("+"):
             continue
         peer.send(pending)

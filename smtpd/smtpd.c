@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* smtpd - the SMTP server (smtpd(8)). */
+#include "lib/base/log.h"
+#include "lib/conf/conf.h"
+#include "lib/route/route.h"
+#include "lib/service/service.h"
+#include "smtpd/smtpd_access.h"
+#include "smtpd/smtpd_cmd.h"
+#include "smtpd/smtpd_data.h"
+#include "smtpd/smtpd_session.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+/*
+ * "sendmail -bs" serves whoever started it: that user may send anything with
+ * postdrop anyway. The mail owner gets the restrictions of network clients,
+ * for tests of them.
+ */
+static bool
+unrestricted(void)
+{
+	struct passwd *pw;
+
+	if (!service_standalone())
+		return false;
+	pw = getpwnam(conf->mail_owner);
+	return !pw || pw->pw_uid != getuid();
+}
+
+/* Tables are opened once, by the parent, before it gives up privilege. */
+static void
+init(void)
+{
+	if (!service_standalone())
+		cleanup_open();
+	if (!unrestricted()) {
+		route_open();
+		smtpd_access_open();
+	}
+	smtpd_data_open_tables();
+	smtpd_ehlo_open();
+	smtpd_session_open();
+}
+
+static void
+serve(int fd)
+{
+	if (service_standalone())
+		smtpd_session_run(
+		    STDIN_FILENO, STDOUT_FILENO,
+		    SESSION_STANDALONE |
+			(unrestricted() ? SESSION_UNRESTRICTED : 0));
+	else
+		smtpd_session_run(fd, fd, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct service smtpd = {
+	    .name = "smtpd",
+	    .model = SERVICE_SESSIONS,
+	    .init = init,
+	    .serve = serve,
+	};
+
+	return service_main(argc, argv, &smtpd);
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+#include "smtpd/smtpd_action.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/addr/addr.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/conf/conf.h"
+#include "smtpd/smtpd_chat.h"
+
+/* ---- status codes in tables ---- */
+
+/*
+ * A table may serve clients, senders and recipients: an address status (x.1.y)
+ * is made to fit what was looked up.
+ */
+static void
+adapt_dsn(char dsn[DSN_CODE_MAX], enum rule_list_kind kind)
+{
+	static const char *const sender[] = {"0", "7", "8", "7", "7",
+					     "0", "7", "7", "8"};
+	static const char *const rcpt[] = {"0", "1", "2", "3", "4",
+					   "5", "6", "3", "2"};
+	int detail;
+
+	if (strncmp(dsn + 1, ".1.", 3) || dsn[4] < '0' || dsn[4] > '8' ||
+	    dsn[5])
+		return;
+	detail = dsn[4] - '0';
+	if (kind == LIST_SENDER)
+		snprintf(dsn + 1, DSN_CODE_MAX - 1, ".1.%s", sender[detail]);
+	else if (kind == LIST_RECIPIENT)
+		snprintf(dsn + 1, DSN_CODE_MAX - 1, ".1.%s", rcpt[detail]);
+	else
+		snprintf(dsn + 1, DSN_CODE_MAX - 1, ".0.0");
+}
+
+static void
+set_reply(struct lookup *l, int code, struct span text, const char *dflt,
+	  struct why *why)
+{
+	char dsn[DSN_CODE_MAX];
+
+	text = dsn_split(text, code / 100 == 4 ? "4.7.1" : "5.7.1", dsn);
+	/* The reply code decides: 450 5.1.2 is no status. */
+	dsn[0] = code / 100 == 4 ? '4' : '5';
+	adapt_dsn(dsn, l->about.kind);
+	if (text.len == 0)
+		text = span_of(dflt);
+	why_set_code(why, code, dsn, "<%s>: %s rejected: %.*s", l->about.value,
+		     l->about.name, SPAN_ARG(text));
+}
+
+/* ---- actions ---- */
+
+typedef enum verdict (*action_fn)(struct lookup *l, struct span text,
+				  struct why *why);
+
+static enum verdict
+act_ok(struct lookup *l, struct span text, struct why *why)
+{
+	(void)l, (void)text, (void)why;
+	return VERDICT_OK;
+}
+
+static enum verdict
+act_dunno(struct lookup *l, struct span text, struct why *why)
+{
+	(void)l, (void)text, (void)why;
+	return VERDICT_DUNNO;
+}
+
+static enum verdict
+act_reject(struct lookup *l, struct span text, struct why *why)
+{
+	set_reply(l, conf->access_map_reject_code, text, "Access denied", why);
+	return VERDICT_REJECT;
+}
+
+static enum verdict
+act_defer(struct lookup *l, struct span text, struct why *why)
+{
+	set_reply(l, conf->access_map_defer_code, text, "Access denied", why);
+	return VERDICT_REJECT;
+}
+
+static enum verdict
+act_defer_if_permit(struct lookup *l, struct span text, struct why *why)
+{
+	set_reply(l, conf->access_map_defer_code, text, "Service unavailable",
+		  why);
+	rule_defer_if(&l->s->defer_if_permit, why);
+	return VERDICT_DUNNO;
+}
+
+static enum verdict
+act_defer_if_reject(struct lookup *l, struct span text, struct why *why)
+{
+	set_reply(l, conf->access_map_defer_code, text, "Service unavailable",
+		  why);
+	rule_defer_if(&l->s->defer_if_reject, why);
+	return VERDICT_DUNNO;
+}
+
+/* "<a@b>: Sender address TEXT", or "... triggers WORD action". */
+static void
+log_about(struct lookup *l, const char *what, const char *word,
+	  struct span text)
+{
+	struct buf line = BUF_INIT;
+
+	buf_printf(&line, "<%s>: %s ", l->about.value, l->about.name);
+	if (text.len)
+		buf_append_span(&line, text);
+	else
+		buf_printf(&line, "triggers %s action", word);
+	smtpd_log_action(l->s, what, buf_span(&line));
+	buf_free(&line);
+}
+
+static enum verdict
+act_hold(struct lookup *l, struct span text, struct why *why)
+{
+	(void)why;
+	if (!l->s->mail.hold)
+		log_about(l, "hold", "HOLD", text);
+	l->s->mail.hold = true;
+	return VERDICT_DUNNO;
+}
+
+static enum verdict
+act_discard(struct lookup *l, struct span text, struct why *why)
+{
+	(void)why;
+	log_about(l, "discard", "DISCARD", text);
+	l->s->mail.discard = true;
+	return VERDICT_OK;
+}
+
+static void
+log_triggers(struct lookup *l, const char *what, const char *word,
+	     struct span text)
+{
+	char *triggers = mem_sprintf("triggers %s %.*s", word, SPAN_ARG(text));
+
+	log_about(l, what, word, span_of(triggers));
+	free(triggers);
+}
+
+static enum verdict
+need_address(struct lookup *l, const char *word, struct span text,
+	     struct why *why)
+{
+	if (addr_at(text) >= 0)
+		return VERDICT_DUNNO;
+	log_warn("access table %s entry \"%s %.*s\" requires user@domain "
+		 "target",
+		 table_spec(l->table), word, SPAN_ARG(text));
+	return rule_config_error(l->s, why);
+}
+
+static enum verdict
+act_redirect(struct lookup *l, struct span text, struct why *why)
+{
+	if (need_address(l, "REDIRECT", text, why) == VERDICT_REJECT)
+		return VERDICT_REJECT;
+	log_triggers(l, "redirect", "REDIRECT", text);
+	buf_set(&l->s->mail.redirect, text);
+	return VERDICT_DUNNO;
+}
+
+static enum verdict
+act_bcc(struct lookup *l, struct span text, struct why *why)
+{
+	if (need_address(l, "BCC", text, why) == VERDICT_REJECT)
+		return VERDICT_REJECT;
+	log_triggers(l, "bcc", "BCC", text);
+	strvec_reset(&l->s->mail.bcc);
+	strvec_add_span(&l->s->mail.bcc, text);
+	return VERDICT_DUNNO;
+}
+
+static enum verdict
+act_filter(struct lookup *l, struct span text, struct why *why)
+{
+	if (span_find(text, ':') < 0) {
+		log_warn("access table %s has entry with lookup table: FILTER "
+			 "%.*s: specify transport:destination",
+			 table_spec(l->table), SPAN_ARG(text));
+		return rule_config_error(l->s, why);
+	}
+	log_triggers(l, "filter", "FILTER", text);
+	buf_set(&l->s->mail.filter, text);
+	return VERDICT_DUNNO;
+}
+
+enum { PREPEND_MAX = 100 };
+
+static enum verdict
+act_prepend(struct lookup *l, struct span text, struct why *why)
+{
+	long colon = span_find(text, ':');
+
+	if (l->about.kind == LIST_END_OF_DATA) {
+		log_warn("access table %s: PREPEND is not available in "
+			 "smtpd_end_of_data_restrictions",
+			 table_spec(l->table));
+		return rule_config_error(l->s, why);
+	}
+	if (colon <= 0 || span_find(text, '\n') >= 0) {
+		log_warn("access table %s entry \"PREPEND %.*s\" requires "
+			 "header: text",
+			 table_spec(l->table), SPAN_ARG(text));
+		return rule_config_error(l->s, why);
+	}
+	if (l->s->mail.prepend.n < PREPEND_MAX)
+		strvec_add_span(&l->s->mail.prepend, text);
+	return VERDICT_DUNNO;
+}
+
+static enum verdict
+act_info(struct lookup *l, struct span text, struct why *why)
+{
+	(void)why;
+	smtpd_log_action(l->s, "info", text);
+	return VERDICT_DUNNO;
+}
+
+static enum verdict
+act_warn(struct lookup *l, struct span text, struct why *why)
+{
+	(void)why;
+	smtpd_log_action(l->s, "warn", text);
+	return VERDICT_DUNNO;
+}
+
+static const struct {
+	const char *word;
+	action_fn fn;
+} actions[] = {
+    {"OK", act_ok},
+    {"RELAY", act_ok},
+    {"DUNNO", act_dunno},
+    {"REJECT", act_reject},
+    {"DEFER", act_defer},
+    {"DEFER_IF_PERMIT", act_defer_if_permit},
+    {"DEFER_IF_REJECT", act_defer_if_reject},
+    {"HOLD", act_hold},
+    {"DISCARD", act_discard},
+    {"REDIRECT", act_redirect},
+    {"BCC", act_bcc},
+    {"FILTER", act_filter},
+    {"PREPEND", act_prepend},
+    {"INFO", act_info},
+    {"WARN", act_warn},
+};
+
+static bool
+all_digits(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!isdigit((unsigned char)s.data[i]))
+			return false;
+	return s.len > 0;
+}
+
+/* "550 text", "450 4.7.1 text". */
+static int
+reply_code(struct span word)
+{
+	if (word.len != 3 || !all_digits(word) ||
+	    (word.data[0] != '4' && word.data[0] != '5'))
+		return 0;
+	return (word.data[0] - '0') * 100 + (word.data[1] - '0') * 10 +
+	       (word.data[2] - '0');
+}
+
+/* Anything else is a list of restrictions, or a class. */
+static enum verdict
+act_restrictions(struct lookup *l, struct why *why)
+{
+	struct rule_list *rules;
+	enum verdict v;
+
+	if (l->s->access_depth >= RULE_DEPTH_MAX) {
+		log_warn("access table %s: too deep nesting of restrictions",
+			 table_spec(l->table));
+		return rule_config_error(l->s, why);
+	}
+	rules = smtpd_rules_compile_result(table_spec(l->table),
+					   buf_cstr(&l->value));
+	if (!rules)
+		return rule_config_error(l->s, why);
+	l->s->access_depth++;
+	v = smtpd_rules_run(l->s, rules, &l->about, why, 0);
+	l->s->access_depth--;
+	smtpd_rules_free(rules);
+	return v;
+}
+
+enum verdict
+smtpd_action_run(struct lookup *l, struct why *why)
+{
+	struct span value = span_trim(buf_span(&l->value)), rest = value, word;
+	int code;
+
+	if (!span_next_token(&rest, " \t", &word)) {
+		log_warn("access table %s: empty action", table_spec(l->table));
+		return rule_config_error(l->s, why);
+	}
+	rest = span_trim(rest);
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+		if (span_equal_cstr_nocase(word, actions[i].word))
+			return actions[i].fn(l, rest, why);
+	if (all_digits(value))
+		return VERDICT_OK;
+	code = reply_code(word);
+	if (code) {
+		set_reply(l, code, rest, "Access denied", why);
+		return VERDICT_REJECT;
+	}
+	return act_restrictions(l, why);
+}

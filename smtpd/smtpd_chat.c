@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "smtpd/smtpd_chat.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "lib/addr/addr.h"
+#include "lib/base/log.h"
+#include "lib/base/utf8.h"
+#include "lib/conf/conf.h"
+
+static void
+tarpit(struct smtpd *s)
+{
+	struct timespec t = {
+	    .tv_sec = (time_t)(conf->smtpd_error_sleep_time / 1000000),
+	    .tv_nsec = (conf->smtpd_error_sleep_time % 1000000) * 1000};
+
+	if (conf->smtpd_error_sleep_time <= 0 ||
+	    s->errors < (unsigned)conf->smtpd_soft_error_limit)
+		return;
+	stream_flush(&s->st);
+	while (nanosleep(&t, &t) < 0 && errno == EINTR)
+		;
+}
+
+static void
+send_line(struct smtpd *s, struct buf *line)
+{
+	if (line->len)
+		utf8_printable(line->data, line->len, '?');
+	if (line->data[0] == '4' || line->data[0] == '5')
+		s->errors++;
+	tarpit(s);
+	buf_append_cstr(line, "\r\n");
+	stream_write(&s->st, buf_span(line));
+	if (!strncmp(line->data, "421", 3) || !strncmp(line->data, "521", 3))
+		s->hangup = true;
+}
+
+void
+smtpd_reply(struct smtpd *s, const char *fmt, ...)
+{
+	struct buf line = BUF_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&line, fmt, ap);
+	va_end(ap);
+	send_line(s, &line);
+	buf_free(&line);
+}
+
+void
+smtpd_reply_why(struct smtpd *s, const struct why *why)
+{
+	struct buf line = BUF_INIT;
+
+	why_render_smtp(why, &line);
+	send_line(s, &line);
+	buf_free(&line);
+}
+
+void
+smtpd_log_action(struct smtpd *s, const char *what, struct span text)
+{
+	struct buf line = BUF_INIT;
+
+	buf_printf(&line, "%s: %s: %s from %s: %.*s;", smtpd_queue_id(s), what,
+		   s->where, buf_cstr(&s->peer.namaddr), SPAN_ARG(text));
+	if (s->mail.active) {
+		buf_append_cstr(&line, " from=<");
+		addr_quote(buf_span(&s->mail.sender), &line);
+		buf_append_byte(&line, '>');
+	}
+	if (s->recipient.len) {
+		buf_append_cstr(&line, " to=<");
+		addr_quote(buf_span(&s->recipient), &line);
+		buf_append_byte(&line, '>');
+	}
+	buf_printf(&line, " proto=%s", s->protocol);
+	if (s->helo.len)
+		buf_printf(&line, " helo=<%s>", buf_cstr(&s->helo));
+	log_info("%s", buf_cstr(&line));
+	buf_free(&line);
+}
+
+void
+smtpd_log_reject(struct smtpd *s, const char *what, const struct why *why)
+{
+	struct buf text = BUF_INIT;
+
+	why_render_smtp(why, &text);
+	smtpd_log_action(s, what, buf_span(&text));
+	buf_free(&text);
+}
+
+void
+smtpd_escape(struct span text, size_t max, struct buf *out)
+{
+	for (size_t i = 0; i < text.len && i < max; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+
+		switch (c) {
+		case '\r':
+			buf_append_cstr(out, "\\r");
+			break;
+		case '\n':
+			buf_append_cstr(out, "\\n");
+			break;
+		case '\t':
+			buf_append_cstr(out, "\\t");
+			break;
+		case '\\':
+			buf_append_cstr(out, "\\\\");
+			break;
+		default:
+			if (c < ' ' || c == 127)
+				buf_printf(out, "\\%03o", c);
+			else
+				buf_append_byte(out, (char)c);
+		}
+	}
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* check_*_access: the keys that are looked up (access(5)). */
+#include "lib/addr/addr.h"
+#include "lib/base/log.h"
+#include "lib/conf/conf.h"
+#include "smtpd/smtpd_action.h"
+
+/* ---- keys ---- */
+
+/* true: stop, l->status says why. Patterns see whole keys only. */
+static bool
+find(struct lookup *l, struct span key, bool partial)
+{
+	struct why why = WHY_INIT;
+
+	if (key.len == 0 || (partial && table_is_pattern(l->table)))
+		return false;
+	buf_reset(&l->value);
+	l->status = table_get(l->table, key, &l->value, &why);
+	if (l->status == TABLE_RETRY)
+		log_warn("%s lookup error for \"%.*s\": %s",
+			 table_spec(l->table), SPAN_ARG(key),
+			 buf_cstr(&why.text));
+	why_free(&why);
+	return l->status != TABLE_ABSENT;
+}
+
+static bool
+find_domain(struct lookup *l, struct span domain, bool partial)
+{
+	bool parents = conf_list_has(conf->parent_domain_matches_subdomains,
+				     "smtpd_access_maps");
+
+	if (domain.len && domain.data[domain.len - 1] == '.' && domain.len > 1)
+		domain.len--;
+	if (find(l, domain, partial))
+		return true;
+	if (domain.len && domain.data[0] == '[')
+		return false;
+	for (;;) {
+		long dot = span_find(span_from(domain, 1), '.');
+
+		if (dot < 0)
+			return false;
+		/* ".parent", or "parent" as the parameter says */
+		domain = span_from(domain, (size_t)dot + 1);
+		if (find(l, parents ? span_from(domain, 1) : domain, true))
+			return true;
+	}
+}
+
+static bool
+find_network(struct lookup *l, struct span addr)
+{
+	char sep = span_find(addr, ':') >= 0 ? ':' : '.';
+
+	if (find(l, addr, false))
+		return true;
+	for (;;) {
+		long at = span_rfind(addr, sep);
+
+		if (at <= 0)
+			return false;
+		addr.len = (size_t)at;
+		/* "2001:db8::" is "2001:db8" */
+		while (addr.len && addr.data[addr.len - 1] == sep)
+			addr.len--;
+		if (find(l, addr, true))
+			return true;
+	}
+}
+
+static bool
+find_address(struct lookup *l, struct span addr)
+{
+	struct span local, domain = addr_domain(addr);
+	struct buf key = BUF_INIT;
+	size_t user;
+	bool found;
+
+	if (addr.len == 0)
+		return find(l, span_of(conf->smtpd_null_access_lookup_key),
+			    false);
+	if (find(l, addr, false))
+		return true;
+	local = addr_localpart(addr);
+	user = addr_split_extension(local, conf->recipient_delimiter);
+	found = false;
+	if (user < local.len && domain.len) {
+		buf_append(&key, local.data, user);
+		buf_printf(&key, "@%.*s", SPAN_ARG(domain));
+		found = find(l, buf_span(&key), true);
+	}
+	if (!found && domain.len)
+		found = find_domain(l, domain, true);
+	if (!found) {
+		buf_set(&key, local);
+		buf_append_byte(&key, '@');
+		found = find(l, buf_span(&key), true);
+	}
+	if (!found && user < local.len) {
+		buf_set(&key, span_make(local.data, user));
+		buf_append_byte(&key, '@');
+		found = find(l, buf_span(&key), true);
+	}
+	buf_free(&key);
+	return found;
+}
+
+static enum verdict
+finish(struct lookup *l, bool found, struct why *why)
+{
+	enum verdict v = VERDICT_DUNNO;
+
+	if (found && l->status == TABLE_RETRY) {
+		why_set_code(why, 451, "4.3.5",
+			     "<%s>: %s rejected: Server configuration error",
+			     l->about.value, l->about.name);
+		v = VERDICT_REJECT;
+	} else if (found)
+		v = smtpd_action_run(l, why);
+	buf_free(&l->value);
+	return v;
+}
+
+/* ---- rows ---- */
+
+RULE_FN(check_client_map)
+{
+	struct lookup l = {
+	    s,
+	    r->table,
+	    {buf_cstr(&s->peer.namaddr), "Client host", LIST_CLIENT},
+	    BUF_INIT,
+	    TABLE_ABSENT};
+	bool found = find_domain(&l, buf_span(&s->peer.name), false) ||
+		     find_network(&l, buf_span(&s->peer.addr));
+
+	(void)about;
+	return finish(&l, found, why);
+}
+
+/* For local_header_rewrite_clients: to be in the table is enough. */
+RULE_FN(check_address_map)
+{
+	struct lookup l = {
+	    s,
+	    r->table,
+	    {buf_cstr(&s->peer.namaddr), "Client host", LIST_CLIENT},
+	    BUF_INIT,
+	    TABLE_ABSENT};
+	bool found = find_network(&l, buf_span(&s->peer.addr));
+
+	(void)about;
+	(void)why;
+	buf_free(&l.value);
+	return found && l.status == TABLE_FOUND ? VERDICT_OK : VERDICT_DUNNO;
+}
+
+RULE_FN(check_reverse_client_map)
+{
+	struct lookup l = {s,
+			   r->table,
+			   {buf_cstr(&s->peer.reverse_name),
+			    "Unverified Client host", LIST_CLIENT},
+			   BUF_INIT,
+			   TABLE_ABSENT};
+	bool found = find_domain(&l, buf_span(&s->peer.reverse_name), false);
+
+	(void)about;
+	return finish(&l, found, why);
+}
+
+RULE_FN(check_helo_map)
+{
+	struct lookup l = {s,
+			   r->table,
+			   {buf_cstr(&s->helo), "Helo command", LIST_HELO},
+			   BUF_INIT,
+			   TABLE_ABSENT};
+
+	(void)about;
+	return finish(&l, find_domain(&l, buf_span(&s->helo), false), why);
+}
+
+RULE_FN(check_sender_map)
+{
+	struct lookup l = {
+	    s,
+	    r->table,
+	    {buf_cstr(&s->mail.sender), "Sender address", LIST_SENDER},
+	    BUF_INIT,
+	    TABLE_ABSENT};
+
+	(void)about;
+	return finish(&l, find_address(&l, buf_span(&s->mail.sender)), why);
+}
+
+RULE_FN(check_recipient_map)
+{
+	struct lookup l = {
+	    s,
+	    r->table,
+	    {buf_cstr(&s->recipient), "Recipient address", LIST_RECIPIENT},
+	    BUF_INIT,
+	    TABLE_ABSENT};
+
+	(void)about;
+	return finish(&l, find_address(&l, buf_span(&s->recipient)), why);
+}
+
+RULE_FN(check_etrn_map)
+{
+	struct lookup l = {
+	    s,
+	    r->table,
+	    {buf_cstr(&s->etrn_domain), "Etrn command", LIST_ETRN},
+	    BUF_INIT,
+	    TABLE_ABSENT};
+
+	(void)about;
+	if (s->etrn_domain.len == 0)
+		return VERDICT_DUNNO;
+	return finish(&l, find_domain(&l, buf_span(&s->etrn_domain), false),
+		      why);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * smtpd_rules - restriction lists as data. One table (smtpd_rules.c) has a
+ * row for each restriction that main.cf may name; adding one is adding a row
+ * and its function.
+ */
+#ifndef SMTPD_RULES_H
+#define SMTPD_RULES_H
+
+#include "lib/table/match_list.h"
+#include "lib/table/table.h"
+#include "smtpd/smtpd_state.h"
+
+enum verdict {
+	VERDICT_DUNNO,  /* no opinion: ask the next */
+	VERDICT_OK,     /* this list is done */
+	VERDICT_REJECT, /* why is the reply, temporary or permanent */
+};
+
+/* Which list a rule stands in; also what a bare "reject" is about. */
+enum rule_list_kind {
+	LIST_CLIENT,
+	LIST_HELO,
+	LIST_SENDER,
+	LIST_RELAY,
+	LIST_RECIPIENT,
+	LIST_ETRN,
+	LIST_DATA,
+	LIST_END_OF_DATA,
+	LIST_COUNT,
+};
+
+/* What a refusal is about: "<value>: NAME rejected: text". */
+struct subject {
+	const char *value;
+	const char *name;
+	enum rule_list_kind kind;
+};
+
+struct rule;
+typedef enum verdict (*rule_fn)(struct smtpd *s, const struct rule *r,
+				const struct subject *about, struct why *why);
+
+enum rule_arg {
+	ARG_NONE,
+	ARG_TABLE, /* type:table */
+	ARG_TIME,  /* seconds */
+	ARG_ANY,   /* anything: of a restriction that is not available */
+};
+
+/* What must be known for the rule to have an opinion. */
+enum {
+	KNOW_HELO = 1 << 0,
+	KNOW_SENDER = 1 << 1,
+	KNOW_RECIPIENT = 1 << 2,
+	RULE_GUARDS_RELAY = 1 << 3, /* keeps a list from being an open relay */
+	RULE_OLD = 1 << 4,          /* a name of the past: warn */
+};
+
+struct restriction {
+	const char *name;
+	rule_fn fn; /* NULL: not available */
+	enum rule_arg arg;
+	unsigned flags;
+	int value; /* for fn */
+};
+
+struct rule_list;
+
+struct rule {
+	const struct restriction *def;
+	struct table *table;
+	int seconds;
+	const struct rule_list *class; /* a restriction class: its rules */
+};
+
+struct rule_list {
+	const char *name; /* parameter */
+	struct rule *v;
+	size_t n;
+};
+
+enum { RULE_DEPTH_MAX = 16 };
+
+/*
+ * Compile a parameter's text. Problems are fatal when text comes from
+ * main.cf.
+ */
+struct rule_list *smtpd_rules_compile(const char *param, const char *text,
+				      enum rule_list_kind kind);
+/*
+ * Compile the right-hand side of an access table, which may not name tables.
+ * NULL: logged. Free with smtpd_rules_free().
+ */
+struct rule_list *smtpd_rules_compile_result(const char *table,
+					     const char *text);
+void smtpd_rules_free(struct rule_list *l);
+bool smtpd_rules_guard_relay(const struct rule_list *l);
+
+enum verdict smtpd_rules_run(struct smtpd *s, const struct rule_list *l,
+			     const struct subject *about, struct why *why,
+			     int depth);
+
+/* ---- helpers for the functions of the rows ---- */
+
+/* Fill why: detail is "7.1"; its class comes from code. */
+void rule_set_why(struct why *why, int code, const char *detail,
+		  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The same as a verdict: logs and goes on when warn_if_reject is in force. */
+enum verdict rule_reject(struct smtpd *s, struct why *why);
+/* "451 4.3.5 Server configuration error". */
+enum verdict rule_config_error(struct smtpd *s, struct why *why);
+/* A table could not answer. */
+enum verdict rule_table_retry(struct smtpd *s, const char *value,
+			      struct why *why);
+/* Remember why: refuse later if everything else permits (rejects). */
+void rule_defer_if(struct why *slot, const struct why *why);
+
+/* ---- rows: smtpd_checks*.c, smtpd_map.c ---- */
+
+#define RULE_FN(name)                                            \
+	enum verdict name(struct smtpd *s, const struct rule *r, \
+			  const struct subject *about, struct why *why)
+
+RULE_FN(check_permit);
+RULE_FN(check_reject);
+RULE_FN(check_defer);
+RULE_FN(check_warn_if_reject);
+RULE_FN(check_defer_if_permit);
+RULE_FN(check_defer_if_reject);
+RULE_FN(check_sleep);
+RULE_FN(check_never);
+RULE_FN(check_mynetworks);
+RULE_FN(check_inet_interfaces);
+RULE_FN(check_permit_auth_destination);
+RULE_FN(check_unauth_destination); /* value: reject or defer code */
+RULE_FN(check_unlisted_sender);
+RULE_FN(check_unlisted_recipient);
+RULE_FN(check_non_fqdn_helo);
+RULE_FN(check_non_fqdn_sender);
+RULE_FN(check_non_fqdn_recipient);
+RULE_FN(check_invalid_helo);
+RULE_FN(check_unauth_pipelining);
+RULE_FN(check_multi_recipient_bounce);
+RULE_FN(check_unknown_sender_domain);
+RULE_FN(check_unknown_recipient_domain);
+RULE_FN(check_unknown_helo);
+RULE_FN(check_unknown_client);
+RULE_FN(check_unknown_reverse_client);
+RULE_FN(check_address_map);
+RULE_FN(check_client_map);
+RULE_FN(check_reverse_client_map);
+RULE_FN(check_helo_map);
+RULE_FN(check_sender_map);
+RULE_FN(check_recipient_map);
+RULE_FN(check_etrn_map);
+
+/* Open mynetworks. */
+void smtpd_checks_open(void);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "smtpd/smtpd_state.h"
+
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "smtpd/smtpd_drop.h"
+#include "smtpd/smtpd_route.h"
+
+void
+smtpd_state_init(struct smtpd *s, int in_fd, int out_fd)
+{
+	*s = (struct smtpd){.protocol = "SMTP", .where = "CONNECT"};
+	stream_init(&s->st, in_fd, out_fd);
+}
+
+void
+smtpd_mail_reset(struct smtpd *s)
+{
+	struct smtpd_mail *m = &s->mail;
+
+	if (m->cleanup)
+		cleanup_abort(m->cleanup);
+	if (m->drop)
+		smtpd_drop_abort(m->drop);
+	for (size_t i = 0; i < m->n_rcpts; i++) {
+		free(m->rcpts[i].address);
+		free(m->rcpts[i].orcpt);
+	}
+	free(m->rcpts);
+	buf_free(&m->sender);
+	buf_free(&m->encoding);
+	buf_free(&m->envid);
+	buf_free(&m->queue_id);
+	buf_free(&m->redirect);
+	buf_free(&m->filter);
+	strvec_free(&m->bcc);
+	strvec_free(&m->prepend);
+	*m = (struct smtpd_mail){0};
+	buf_free(&s->recipient);
+	smtpd_route_forget(s);
+}
+
+void
+smtpd_mail_add_rcpt(struct smtpd *s, struct span address, const char *orcpt,
+		    int notify)
+{
+	struct smtpd_mail *m = &s->mail;
+	struct smtpd_rcpt *r;
+
+	if (m->n_rcpts == m->cap_rcpts) {
+		m->cap_rcpts = m->cap_rcpts ? m->cap_rcpts * 2 : 4;
+		m->rcpts =
+		    mem_realloc(m->rcpts, m->cap_rcpts, sizeof(*m->rcpts));
+	}
+	r = &m->rcpts[m->n_rcpts++];
+	r->address = mem_strndup(address.data, address.len);
+	r->orcpt = orcpt ? mem_strdup(orcpt) : NULL;
+	r->notify = notify;
+}
+
+static void
+free_peer(struct smtpd_peer *p)
+{
+	buf_free(&p->name);
+	buf_free(&p->reverse_name);
+	buf_free(&p->addr);
+	buf_free(&p->rfc_addr);
+	buf_free(&p->port);
+	buf_free(&p->namaddr);
+	buf_free(&p->server_addr);
+	buf_free(&p->server_port);
+}
+
+void
+smtpd_state_free(struct smtpd *s)
+{
+	smtpd_mail_reset(s);
+	free_peer(&s->peer);
+	buf_free(&s->helo);
+	buf_free(&s->etrn_domain);
+	why_free(&s->defer_if_permit);
+	why_free(&s->defer_if_reject);
+	stream_free(&s->st);
+}
+
+const char *
+smtpd_queue_id(const struct smtpd *s)
+{
+	return s->mail.queue_id.len ? buf_cstr(&s->mail.queue_id) : "NOQUEUE";
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * smtpd_state - one SMTP session: the client, the transaction, the counters.
+ *
+ * One struct per connection, zeroed by smtpd_state_init(). What belongs to
+ * the mail transaction is in struct smtpd_mail and is reset by
+ * smtpd_mail_reset() alone, whichever command ends it. Nothing in it grows
+ * without a limit: recipients are counted (smtpd_recipient_limit), texts come
+ * from lines of at most line_length_limit bytes or from tables.
+ */
+#ifndef SMTPD_STATE_H
+#define SMTPD_STATE_H
+
+#include <stdbool.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/strvec.h"
+#include "lib/cleanup/cleanup.h"
+#include "lib/dsn/why.h"
+#include "lib/route/route.h"
+#include "lib/smtp/data.h"
+#include "lib/smtp/stream.h"
+
+/* What a name look-up of the client came to. */
+enum peer_status {
+	PEER_OK,
+	PEER_TEMP, /* 450: try again */
+	PEER_BAD,  /* 550: no such name, or it does not lead back */
+};
+
+struct smtpd_peer {
+	struct buf name;         /* verified host name, or "unknown" */
+	struct buf reverse_name; /* as the PTR record says, or "unknown" */
+	struct buf addr;         /* "1.2.3.4", "2001:db8::1", or "unknown" */
+	struct buf rfc_addr;     /* "1.2.3.4", "IPv6:2001:db8::1" */
+	struct buf port;         /* decimal, or "unknown" */
+	struct buf namaddr;      /* "name[addr]" for logs */
+	struct buf server_addr, server_port;
+	enum peer_status name_status;
+	enum peer_status reverse_status;
+};
+
+/* One accepted recipient. */
+struct smtpd_rcpt {
+	char *address; /* internal form */
+	char *orcpt;   /* "rfc822;..." or NULL */
+	int notify;
+};
+
+struct smtpd_mail {
+	bool active;       /* MAIL was accepted */
+	struct buf sender; /* internal form; "" is the null sender */
+	struct buf encoding;
+	struct buf envid;
+	int ret;
+	int64_t size; /* SIZE=, or 0 */
+	struct smtpd_rcpt *rcpts;
+	size_t n_rcpts, cap_rcpts;
+	size_t n_refused; /* RCPT over the limit */
+	/* One of these from the first accepted recipient on. */
+	struct cleanup *cleanup;
+	struct smtpd_drop *drop;
+	struct buf queue_id;
+	/* what access tables asked for */
+	bool hold;
+	bool discard;
+	struct buf redirect, filter;
+	struct strvec bcc, prepend;
+};
+
+struct smtpd_drop;
+
+/* Counters of one command, for the line that ends a session. */
+struct smtpd_stat {
+	unsigned good, all;
+};
+
+enum { SMTPD_COMMANDS_MAX = 24 };
+
+struct smtpd {
+	struct stream st;
+	struct smtpd_peer peer;
+	struct buf helo;
+	const char *protocol; /* SMTP or ESMTP */
+	bool standalone;      /* sendmail -bs: mail goes to postdrop */
+	bool unrestricted;    /* the same, and no restriction applies */
+	unsigned ehlo_off;    /* EHLO_* keywords that were not offered */
+	enum bare_policy bare;
+	bool line_bare_lf;   /* the command in hand ended with a bare LF */
+	bool in_data;        /* the connection was lost within the content */
+	uint64_t data_bytes; /* bytes of that content */
+	struct smtpd_mail mail;
+
+	const char *where;    /* command in hand, for logs: "CONNECT", "RCPT" */
+	struct buf recipient; /* the RCPT (VRFY) in hand, internal form */
+	struct route route;   /* of recipient, when route_known */
+	bool route_known;
+	struct buf etrn_domain;
+	unsigned errors; /* since the last mail that was taken */
+	unsigned junk;   /* NOOP, RSET, ... likewise */
+	bool pipelining; /* unauthorized, was logged */
+	bool hangup;
+	bool denied; /* at the start, without smtpd_delay_reject */
+	struct smtpd_stat stats[SMTPD_COMMANDS_MAX];
+
+	/* restrictions: see smtpd_access.h */
+	struct why defer_if_permit, defer_if_reject;
+	unsigned warn_if_reject;
+	int access_depth; /* access tables that name restrictions */
+};
+
+void smtpd_state_init(struct smtpd *s, int in_fd, int out_fd);
+void smtpd_state_free(struct smtpd *s);
+
+/* End of a transaction: after DATA, RSET, HELO, EHLO, at the end. */
+void smtpd_mail_reset(struct smtpd *s);
+void smtpd_mail_add_rcpt(struct smtpd *s, struct span address,
+			 const char *orcpt, int notify);
+
+/* The queue id, or "NOQUEUE". */
+const char *smtpd_queue_id(const struct smtpd *s);
+
+#endif

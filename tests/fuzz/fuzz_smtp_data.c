@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The end-of-data reader: however the input is cut, the content is the same;
+ * nothing but CR LF . CR LF ends it (unless bare LF is allowed).
+ */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/mem.h"
+#include "lib/smtp/data.h"
+
+static size_t
+convert(const uint8_t *data, size_t size, size_t step, enum bare_policy policy,
+	bool keep_cr, struct buf *out, bool *done)
+{
+	struct data_reader d;
+	size_t at = 0;
+
+	data_init(&d, policy);
+	d.keep_cr = keep_cr;
+	while (at < size && !d.done) {
+		size_t n = size - at < step ? size - at : step;
+		char *piece = mem_strndup((const char *)data + at, n);
+		struct span held, content;
+		size_t used = data_convert(&d, piece, n, &held, &content);
+
+		if (used > n || (used < n && !d.done))
+			abort();
+		buf_append_span(out, held);
+		buf_append_span(out, content);
+		free(piece);
+		at += used;
+	}
+	*done = d.done;
+	return at;
+}
+
+/* Where RFC 5321 sees the end, or size. */
+static size_t
+strict_end(const uint8_t *data, size_t size)
+{
+	if (size >= 3 && !memcmp(data, ".\r\n", 3))
+		return 3;
+	for (size_t i = 0; i + 5 <= size; i++)
+		if (!memcmp(data + i, "\r\n.\r\n", 5))
+			return i + 5;
+	return size;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct buf whole = BUF_INIT, cut = BUF_INIT;
+	enum bare_policy policy;
+	bool keep_cr, done, done_cut;
+	size_t step, used, end;
+
+	if (size < 2)
+		return 0;
+	policy = data[0] & 3;
+	keep_cr = data[0] & 4;
+	step = data[1] % 16 + 1;
+	data += 2;
+	size -= 2;
+	used = convert(data, size, size ? size : 1, policy, keep_cr, &whole,
+		       &done);
+	if (convert(data, size, step, policy, keep_cr, &cut, &done_cut) !=
+		used ||
+	    done != done_cut || !span_equal(buf_span(&whole), buf_span(&cut)))
+		abort();
+	if (policy != BARE_ALLOW) {
+		end = strict_end(data, size);
+		if (used != end)
+			abort();
+	}
+	if (whole.len > size ||
+	    (done && whole.len && whole.data[whole.len - 1] != '\n'))
+		abort();
+	if (!keep_cr && memchr(whole.len ? whole.data : "", '\r', whole.len))
+		abort();
+	buf_free(&whole);
+	buf_free(&cut);
+	return 0;
+}

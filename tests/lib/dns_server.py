@@ -21,9 +21,11 @@ import threading
 import time
 
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15,
-         "TXT": 16, "AAAA": 28, "SRV": 33, "TLSA": 52}
+         "TXT": 16, "AAAA": 28, "SRV": 33, "RRSIG": 46, "DNSKEY": 48,
+         "TLSA": 52}
 NAMES = {number: name for name, number in TYPES.items()}
-BEHAVIOURS = ("SERVFAIL", "REFUSED", "DROP", "DELAY", "GARBAGE", "TRUNCATE")
+BEHAVIOURS = ("SERVFAIL", "REFUSED", "DROP", "DELAY", "GARBAGE", "TRUNCATE",
+              "UNSIGNED", "FORGED")
 
 
 def pack_name(name):
@@ -122,17 +124,29 @@ class Zone:
 
 
 class DnsServer:
-    def __init__(self, zone="", host="127.0.0.1", port=0):
+    def __init__(self, zone="", host="127.0.0.1", port=0, signer=None):
+        """signer: a dns_sign.Signer; its key is the DNSKEY of the root."""
+        self.signer = signer
+        self.signatures = {}
         self.zone = Zone(zone)
         self.queries = []
         self.host = host
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self.tcp = socket.socket()
-        self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.udp.bind((host, port))
-        self.port = self.udp.getsockname()[1]
-        self.tcp.bind((host, self.port))
+        for attempt in range(20):
+            self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            self.tcp = socket.socket()
+            self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.udp.bind((host, port))
+            self.port = self.udp.getsockname()[1]
+            try:
+                self.tcp.bind((host, self.port))
+                break
+            except OSError:
+                # Somebody has that port for TCP: another one for both.
+                self.udp.close()
+                self.tcp.close()
+                if port or attempt == 19:
+                    raise
         self.tcp.listen(64)
         self.stopping = False
         self.threads = []
@@ -185,6 +199,8 @@ class DnsServer:
                 rcode = 2 if kind == "SERVFAIL" else 5
         if rcode == 0 and not bits & 0x0200:
             answers, rcode = zone.answers(name, rtype)
+        if self.signer:
+            answers = self._signed(name, rtype, answers)
         out = struct.pack(">HHHHHH", ident, bits | rcode, 1, len(answers),
                           0, 0) + question
         for owner, kind, ttl, data in answers:
@@ -193,6 +209,25 @@ class DnsServer:
         if not tcp and len(out) > 1232:
             out = struct.pack(">HHHHHH", ident, 0x8380, 1, 0, 0, 0) + question
         return delay, out
+
+    def _signed(self, name, rtype, answers):
+        """With a signature over each set of records."""
+        if name == "" and rtype == "DNSKEY":
+            answers = [("", "DNSKEY", 60, self.signer.dnskey)]
+        out = list(answers)
+        for owner, kind in dict.fromkeys((a[0], a[1]) for a in answers):
+            words = [w for w, _ in self.zone.behaviours.get(owner, [])]
+            if "UNSIGNED" in words:
+                continue
+            data = [a[3] for a in answers if a[:2] == (owner, kind)]
+            key = (owner, kind, tuple(data))
+            if key not in self.signatures:
+                self.signatures[key] = self.signer.sign(owner, kind, data)
+            signature = self.signatures[key]
+            if "FORGED" in words:
+                signature = signature[:-1] + bytes([signature[-1] ^ 1])
+            out.append((owner, "RRSIG", 60, signature))
+        return out
 
     def _later(self, delay, send, data):
         if delay:

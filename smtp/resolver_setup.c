@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include "smtp/resolver_setup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unbound.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/sys/io.h"
+
+enum {
+	RESOLV_CONF_MAX = 64 * 1024,
+	SERVERS_MAX = 16,
+};
+
+static const char *const anchors[] = {
+    "/usr/share/dns/root.key",
+    "/var/lib/unbound/root.key",
+    "/etc/unbound/root.key",
+};
+
+static void
+set_option(struct ub_ctx *ub, const char *name, const char *value)
+{
+	int rc = ub_ctx_set_option(ub, name, value);
+
+	if (rc != 0)
+		log_warn("libunbound option %s %s: %s", name, value,
+			 ub_strerror(rc));
+}
+
+/*
+ * Zones that libunbound answers by itself unless told otherwise. Behind the
+ * servers of this host they may well exist.
+ */
+static const char *const plain_zones[] = {
+    "test.",
+    "invalid.",
+    "onion.",
+    "home.arpa.",
+    "resolver.arpa.",
+    "service.arpa.",
+    "127.in-addr.arpa.",
+};
+
+/*
+ * Names that are used inside networks although the root says they do not
+ * exist: signatures cannot be expected there.
+ */
+static const char *const insecure_zones[] = {
+    "local.",  "internal.",         "lan.",       "home.",
+    "corp.",   "intranet.",         "private.",   "localnet.",
+    "test.",   "invalid.",          "home.arpa.", "localdomain.",
+    "domain.", "127.in-addr.arpa.",
+};
+
+static void
+set_insecure(struct ub_ctx *ub, const struct resolver_engine_conf *conf)
+{
+	struct span rest = span_of(conf->insecure), word;
+	size_t n = sizeof(insecure_zones) / sizeof(*insecure_zones);
+
+	for (size_t i = 0; i < n; i++)
+		set_option(ub, "domain-insecure:", insecure_zones[i]);
+	while (span_next_token(&rest, ", \t\r\n", &word)) {
+		char *zone = mem_strndup(word.data, word.len);
+
+		set_option(ub, "domain-insecure:", zone);
+		free(zone);
+	}
+}
+
+static void
+set_options(struct ub_ctx *ub, bool validate, int ports)
+{
+	char number[24];
+
+	ub_ctx_debugout(ub, NULL);
+	set_option(
+	    ub, "module-config:", validate ? "validator iterator" : "iterator");
+	set_option(ub, "do-not-query-localhost:", "no");
+	set_option(ub, "unblock-lan-zones:", "yes");
+	set_option(ub, "insecure-lan-zones:", "yes");
+	/*
+	 * The first repetition of a question comes after 0.4 s, the fifth and
+	 * last gives up after some 10 s. A server that was down is asked again
+	 * 15 s later at most.
+	 */
+	set_option(ub, "infra-cache-min-rtt:", "400");
+	set_option(ub, "infra-cache-max-rtt:", "4000");
+	set_option(ub, "infra-host-ttl:", "15");
+	set_option(ub, "num-queries-per-thread:", "8192");
+	snprintf(number, sizeof(number), "%d", ports);
+	set_option(ub, "outgoing-range:", number);
+}
+
+/* This makes the context final: no option or server after it. */
+static void
+remove_zones(struct ub_ctx *ub)
+{
+	for (size_t i = 0; i < sizeof(plain_zones) / sizeof(*plain_zones); i++)
+		ub_ctx_zone_remove(ub, plain_zones[i]);
+}
+
+/* One server, "address" or "address@port". */
+static size_t
+add_server(struct ub_ctx *ub, struct span server)
+{
+	char *text = mem_strndup(server.data, server.len);
+	int rc = ub_ctx_set_fwd(ub, text);
+
+	if (rc != 0)
+		log_warn("bad name server address \"%s\": %s", text,
+			 ub_strerror(rc));
+	free(text);
+	return rc == 0;
+}
+
+static size_t
+add_resolv_conf(struct ub_ctx *ub)
+{
+	struct buf text = BUF_INIT;
+	struct span rest, line, word;
+	size_t n = 0;
+
+	if (!io_read_file(RESOLVER_RESOLV_CONF, RESOLV_CONF_MAX, &text) &&
+	    errno != ENOENT)
+		log_warn("cannot read %s: %m", RESOLVER_RESOLV_CONF);
+	rest = buf_span(&text);
+	while (n < SERVERS_MAX && span_next_token(&rest, "\n", &line))
+		if (span_next_token(&line, " \t\r", &word) &&
+		    span_equal_cstr(word, "nameserver") &&
+		    span_next_token(&line, " \t\r", &word))
+			n += add_server(ub, word);
+	buf_free(&text);
+	return n;
+}
+
+static void
+add_servers(struct ub_ctx *ub, const struct resolver_engine_conf *conf)
+{
+	struct span rest = span_of(conf->servers), word;
+	size_t n = 0;
+
+	while (n < SERVERS_MAX && span_next_token(&rest, ", \t\r\n", &word))
+		n += add_server(ub, word);
+	if (n == 0 && conf->servers[0] == '\0')
+		n = add_resolv_conf(ub);
+	/* As resolv.conf(5) says; also never the public root servers. */
+	if (n == 0)
+		add_server(ub, span_of("127.0.0.1"));
+}
+
+/* The trust anchor file, or NULL. */
+static const char *
+trust_anchor(const struct resolver_engine_conf *conf)
+{
+	if (conf->trust_anchor[0]) {
+		if (access(conf->trust_anchor, R_OK) == 0)
+			return conf->trust_anchor;
+		log_warn("cannot read the trust anchor %s: %m",
+			 conf->trust_anchor);
+		return NULL;
+	}
+	for (size_t i = 0; i < sizeof(anchors) / sizeof(*anchors); i++)
+		if (access(anchors[i], R_OK) == 0)
+			return anchors[i];
+	return NULL;
+}
+
+bool
+resolver_setup_context(struct ub_ctx *ub,
+		       const struct resolver_engine_conf *conf, bool validate,
+		       int ports)
+{
+	const char *anchor = validate ? trust_anchor(conf) : NULL;
+	int rc = 0;
+
+	if (anchor)
+		rc = ub_ctx_add_ta_file(ub, anchor);
+	if (rc != 0)
+		log_warn("trust anchor %s: %s", anchor, ub_strerror(rc));
+	validate = anchor && rc == 0;
+	set_options(ub, validate, ports);
+	if (validate)
+		set_insecure(ub, conf);
+	add_servers(ub, conf);
+	remove_zones(ub);
+	return validate;
+}

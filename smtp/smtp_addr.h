@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * smtp_addr - from a destination to the addresses to try, in order
+ * (RFC 5321 section 5.1, RFC 7505).
+ */
+#ifndef SMTP_SMTP_ADDR_H
+#define SMTP_SMTP_ADDR_H
+
+#include <sys/socket.h>
+
+#include "lib/smtp/dest.h"
+
+struct smtp_addr {
+	char *host; /* name for logs; of an MX, or the address itself */
+	char *text; /* the address, or the path of a UNIX socket */
+	int preference;
+	int port; /* 0: UNIX socket */
+	struct sockaddr_storage sa;
+	socklen_t sa_len;
+};
+
+struct smtp_addr_list {
+	struct smtp_addr *v;
+	size_t n;
+};
+
+void smtp_addr_list_free(struct smtp_addr_list *l);
+
+/*
+ * Look up d: by preference, shuffled within one preference
+ * (smtp_randomize_addresses), families as smtp_address_preference says; this
+ * host and what is not better than it left out. false: l is empty, and why
+ * says 5.4.4 no such host, 4.4.3 look-up failed, 5.1.0 null MX, or 5.4.6 loops
+ * back to myself. Free l in any case.
+ */
+bool smtp_addr_lookup(const struct dest *d, struct smtp_addr_list *l,
+		      struct why *why);
+
+#endif

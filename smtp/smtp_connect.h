@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* smtp_connect - a TCP or UNIX connection with a time limit. */
+#ifndef SMTP_SMTP_CONNECT_H
+#define SMTP_SMTP_CONNECT_H
+
+#include "smtp/smtp_addr.h"
+
+/* From smtp_bind_address(6), or the one address of inet_interfaces. timeout
+ * in microseconds, 0: the system's. Returns a descriptor, or -1 with errno. */
+int smtp_connect(const struct smtp_addr *a, int64_t timeout);
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "smtp/smtp_ehlo.h"
+
+#include "lib/base/log.h"
+#include "lib/base/num.h"
+#include "lib/conf/conf.h"
+#include "lib/table/table.h"
+
+static const char separators[] = ", \t\r\n";
+
+static const struct {
+	const char *word;
+	unsigned feature;
+} features[] = {
+    {"PIPELINING", FEATURE_PIPELINING},
+    {"8BITMIME", FEATURE_8BITMIME},
+    {"SIZE", FEATURE_SIZE},
+    {"DSN", FEATURE_DSN},
+    {"SMTPUTF8", FEATURE_SMTPUTF8},
+    {"STARTTLS", FEATURE_STARTTLS},
+    {"XFORWARD", FEATURE_XFORWARD},
+    {"AUTH", FEATURE_AUTH},
+    {"CHUNKING", FEATURE_CHUNKING},
+    {"ENHANCEDSTATUSCODES", FEATURE_ENHANCED},
+};
+
+static struct {
+	struct maps *discard;
+	struct maps *pix;
+} tables;
+
+void
+smtp_ehlo_open(void)
+{
+	tables.discard =
+	    maps_open("smtp_discard_ehlo_keyword_address_maps",
+		      conf->smtp_discard_ehlo_keyword_address_maps, 0);
+	tables.pix = maps_open("smtp_pix_workaround_maps",
+			       conf->smtp_pix_workaround_maps, 0);
+}
+
+/* The table's value for the server's address, or dflt. */
+static void
+by_address(struct maps *maps, const struct smtp_session *s, const char *dflt,
+	   struct buf *out)
+{
+	struct why why = WHY_INIT;
+
+	buf_set_cstr(out, dflt);
+	if (maps && !maps_is_empty(maps)) {
+		struct buf value = BUF_INIT;
+
+		switch (maps_get(maps, span_of(s->addr), &value, &why)) {
+		case TABLE_FOUND:
+			buf_set(out, buf_span(&value));
+			break;
+		case TABLE_RETRY:
+			log_warn("table look-up for %s: %s", s->addr,
+				 buf_cstr(&why.text));
+			break;
+		case TABLE_ABSENT:
+			break;
+		}
+		buf_free(&value);
+	}
+	why_free(&why);
+}
+
+static bool
+list_has(struct span list, struct span word)
+{
+	struct span one;
+
+	while (span_next_token(&list, separators, &one))
+		if (span_equal_nocase(one, word))
+			return true;
+	return false;
+}
+
+static void
+take_size(struct smtp_session *s, struct span rest)
+{
+	struct span number;
+	int64_t limit;
+
+	if (!span_next_token(&rest, " \t", &number)) {
+		s->features |= FEATURE_SIZE;
+	} else if (num_parse(number, 0, INT64_MAX, &limit)) {
+		s->features |= FEATURE_SIZE;
+		s->size_limit = limit;
+	} else {
+		log_warn("bad EHLO SIZE limit \"%.*s\" from %s",
+			 SPAN_ARG(number), s->relay);
+	}
+}
+
+void
+smtp_ehlo_parse(struct smtp_session *s)
+{
+	struct buf discard = BUF_INIT;
+
+	by_address(tables.discard, s, conf->smtp_discard_ehlo_keywords,
+		   &discard);
+	s->features &= FEATURE_ESMTP | FEATURE_DELAY_DOT;
+	s->size_limit = 0;
+	for (size_t i = 1; i < s->reply.lines; i++) {
+		struct span rest = reply_line(&s->reply, i), word;
+
+		if (!span_next_token(&rest, " \t=", &word) ||
+		    list_has(buf_span(&discard), word))
+			continue;
+		for (size_t k = 0; k < sizeof(features) / sizeof(*features);
+		     k++) {
+			if (!span_equal_cstr_nocase(word, features[k].word))
+				continue;
+			if (features[k].feature == FEATURE_SIZE)
+				take_size(s, rest);
+			else
+				s->features |= features[k].feature;
+		}
+	}
+	buf_free(&discard);
+}
+
+/* "220 ****************": the firewall masks what it does not want seen. */
+static bool
+is_masked(const struct smtp_session *s)
+{
+	struct span text = buf_span(&s->reply.text);
+	size_t stars = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (!strchr("02 *", text.data[i]))
+			return false;
+		stars += text.data[i] == '*';
+	}
+	return stars > 0;
+}
+
+bool
+smtp_ehlo_pix(struct smtp_session *s, const char *queue_id, int64_t age)
+{
+	struct buf words = BUF_INIT, used = BUF_INIT;
+	bool no_esmtp = false;
+
+	if (!is_masked(s))
+		return false;
+	by_address(tables.pix, s, conf->smtp_pix_workarounds, &words);
+	if (list_has(buf_span(&words), span_of("disable_esmtp"))) {
+		no_esmtp = true;
+		buf_append_cstr(&used, "disable_esmtp");
+	}
+	if (list_has(buf_span(&words), span_of("delay_dotcrlf")) &&
+	    age > conf->smtp_pix_workaround_threshold_time) {
+		s->features |= FEATURE_DELAY_DOT;
+		buf_printf(&used, "%sdelay_dotcrlf", used.len ? " " : "");
+	}
+	if (used.len)
+		log_info("%s: enabling PIX workarounds: %s for %s", queue_id,
+			 buf_cstr(&used), s->relay);
+	buf_free(&words);
+	buf_free(&used);
+	return no_esmtp;
+}

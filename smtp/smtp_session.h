@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * smtp_session - one connection to a remote SMTP or LMTP server: connect,
+ * greeting, EHLO (RFC 5321 section 4.1.1.1, RFC 2033), end.
+ *
+ * Every function that can fail sets why, in Postfix's words, and leaves the
+ * session to be freed.
+ */
+#ifndef SMTP_SMTP_SESSION_H
+#define SMTP_SMTP_SESSION_H
+
+#include "lib/smtp/reply.h"
+#include "lib/smtp/stream.h"
+#include "smtp/smtp_addr.h"
+
+/* What the server announced. */
+enum {
+	FEATURE_ESMTP = 1 << 0,
+	FEATURE_PIPELINING = 1 << 1,
+	FEATURE_8BITMIME = 1 << 2,
+	FEATURE_SIZE = 1 << 3,
+	FEATURE_DSN = 1 << 4,
+	FEATURE_SMTPUTF8 = 1 << 5,
+	FEATURE_STARTTLS = 1 << 6,
+	FEATURE_XFORWARD = 1 << 7,
+	FEATURE_ENHANCED = 1 << 8,
+	FEATURE_AUTH = 1 << 9,
+	FEATURE_CHUNKING = 1 << 10,
+	FEATURE_DELAY_DOT = 1 << 11, /* not announced: a PIX is in the way */
+};
+
+struct smtp_session {
+	int fd;
+	struct stream stream;
+	struct reply reply; /* the last one */
+	char *host, *addr;
+	char *name;    /* "host[addr]" */
+	char *relay;   /* "host[addr]:port", as logged */
+	char *nexthop; /* of the request it was opened for */
+	int port;
+	bool lmtp;
+	bool std_port; /* a reply with our own name is a loop */
+	bool fallback; /* reached as fallback relay: not kept */
+	unsigned features;
+	int64_t size_limit; /* of FEATURE_SIZE; 0: none */
+	int uses;           /* deliveries, the present one included */
+	int64_t opened;     /* io_monotonic() */
+	int64_t idle_since;
+	bool needs_reset; /* a transaction was left in the middle */
+	bool dead;        /* nothing may be sent any more */
+};
+
+/* NULL: why says "connect to host[addr]:port: reason". */
+struct smtp_session *smtp_session_open(const struct smtp_addr *a, bool lmtp,
+				       struct why *why);
+/* Close; *s becomes NULL. */
+void smtp_session_free(struct smtp_session **s);
+/* The same after QUIT, which a dead session does not get. */
+void smtp_session_quit(struct smtp_session **s);
+
+/* Greeting and EHLO, HELO or LHLO. queue_id and age (microseconds since the
+ * message arrived) are for the workarounds for PIX firewalls. */
+bool smtp_session_greet(struct smtp_session *s, const char *nexthop,
+			const char *queue_id, int64_t age, struct why *why);
+
+/*
+ * Read the reply to what was sent (time limit in microseconds) into s->reply.
+ * false: no reply, the session is dead, why says "lost connection with NAME
+ * while PHASE" or "conversation with NAME timed out while PHASE".
+ */
+bool smtp_session_reply(struct smtp_session *s, int64_t timeout,
+			const char *phase, struct why *why);
+/* The stream had a problem while sending: the same texts. */
+void smtp_session_lost(struct smtp_session *s, const char *phase,
+		       struct why *why);
+/* "host NAME said: REPLY (in reply to COMMAND command)" with its code. */
+void smtp_session_said(const struct smtp_session *s, const char *command,
+		       struct why *why);
+/* For the reply to RSET of a session that is kept. */
+bool smtp_session_reset(struct smtp_session *s);
+
+#endif

@@ -13,8 +13,8 @@
 #include "lib/sys/io.h"
 
 enum {
-	SYNC_MS = 5,	       /* pause between two syncs */
 	SCAN_AT_ONCE = 200,    /* messages per turn of the loop */
+	JUST_IN_CASE_MS = 3000,
 	LOST_NOTICE_SECONDS = 60, /* look for unannounced mail this often */
 };
 
@@ -28,7 +28,7 @@ static struct {
 	bool flush_again;
 	bool waits_for_room;
 	bool stopping;
-	int64_t synced; /* monotonic: end of the last sync */
+	int64_t scan_at; /* monotonic: when the scan is due */
 	int64_t config_time;
 } state;
 
@@ -63,23 +63,34 @@ on_sync(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 	if (!queue_sync(qmgr_queue) || queue_unsynced(qmgr_queue))
 		after_ms(state.sync, 1000);
-	state.synced = io_monotonic();
 }
 
 /*
- * At the end of this turn of the loop when the last sync is a while ago, so
- * that a power loss finds few deliveries that are not on record; under load a
- * sync covers what came back in SYNC_MS.
+ * At the end of this turn of the loop, so that a power loss finds few
+ * deliveries that are not on record; what comes back during a sync waits for
+ * the next one together.
  */
 void
 qmgr_note_unsynced(void)
 {
-	int64_t rest = state.synced + SYNC_MS * 1000 - io_monotonic();
-
-	after_ms(state.sync, rest > 0 ? (int)(rest / 1000 + 1) : 0);
+	after_ms(state.sync, 0);
 }
 
 /* ---- segments ---- */
+
+/* Run the scan at the latest after ms. */
+static void
+scan_within(int ms)
+{
+	int64_t at = io_monotonic() + ms * 1000LL;
+	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+	if (state.stopping || (event_pending(state.incoming, EV_TIMEOUT, NULL) &&
+			       state.scan_at <= at))
+		return;
+	state.scan_at = at;
+	event_add(state.incoming, &tv);
+}
 
 static void
 admit(void *arg, struct queue_message *qm)
@@ -106,15 +117,21 @@ on_incoming(evutil_socket_t fd, short what, void *arg)
 	}
 	if (queue_scan_incoming(qmgr_queue, SCAN_AT_ONCE, admit, NULL) > 0 ||
 	    state.incoming_due)
-		after_ms(state.incoming, 0);
+		scan_within(0);
 }
 
 void
 qmgr_rescan_soon(void)
 {
 	state.incoming_due = true;
-	if (!state.stopping)
-		after_ms(state.incoming, active_has_room() ? 100 : 1000);
+	scan_within(active_has_room() ? 100 : 1000);
+}
+
+void
+qmgr_rescan_later(void)
+{
+	state.incoming_due = true;
+	scan_within(JUST_IN_CASE_MS);
 }
 
 void
@@ -124,7 +141,7 @@ qmgr_active_room(void)
 		return;
 	state.waits_for_room = false;
 	state.incoming_due = true;
-	after_ms(state.incoming, 0);
+	scan_within(0);
 	if (state.scanning_deferred)
 		after_ms(state.deferred, 0);
 }
@@ -223,6 +240,15 @@ qmgr_check_stopped(void)
 }
 
 static void
+reload(void)
+{
+	state.config_time = io_now();
+	sched_reload();
+	event_del(state.run);
+	on_run(-1, 0, NULL);
+}
+
+static void
 stop(void)
 {
 	state.stopping = true;
@@ -250,7 +276,7 @@ start(struct event_base *base)
 	state.tick = event_new(base, -1, EV_PERSIST, on_tick, NULL);
 	event_add(state.tick, &second);
 	state.incoming_due = true;
-	after_ms(state.incoming, 0);
+	scan_within(0);
 	on_run(-1, 0, NULL);
 }
 
@@ -267,6 +293,7 @@ static const struct service qmgr_service = {
     .init = init,
     .event_client = intake_accept,
     .event_start = start,
+    .event_reload = reload,
     .event_stop = stop,
 };
 

@@ -95,6 +95,7 @@ struct agent {
 	struct event *read_ev;
 	struct event *write_ev;
 	bool ready;	 /* it said hello */
+	bool lost;	 /* being closed */
 	struct job *job; /* NULL: idle */
 	char *idle_dest; /* connected to; "" when not */
 	int64_t since;	 /* monotonic: connected, or idle */
@@ -126,6 +127,8 @@ extern struct queue *qmgr_queue;
 void qmgr_note_unsynced(void);
 /* Look for messages in segments soon (a notice was lost or dropped). */
 void qmgr_rescan_soon(void);
+/* The same in a few seconds: just in case. */
+void qmgr_rescan_later(void);
 /* Start a pass over the deferred queue now; all: whatever their time. */
 void qmgr_scan_deferred(bool all);
 /* There is room in the active queue again. */

@@ -337,6 +337,9 @@ active_routed(struct active *a, size_t rcpt)
 static bool
 needs_routing(const struct active *a, const struct rcpt *r)
 {
+	/* A content filter's route is part of the message. */
+	if (r->transport && a->qm->env.filter)
+		return false;
 	return !r->transport || strcmp(a->qm->queue_name, "incoming") ||
 	       a->qm->env.arrival < qmgr_config_time();
 }

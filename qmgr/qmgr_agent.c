@@ -84,7 +84,7 @@ agent_pick(struct transport *t, const char *nexthop, bool *connected)
 
 	*connected = false;
 	TAILQ_FOREACH (ag, &t->agents, link) {
-		if (!ag->ready || ag->job)
+		if (!ag->ready || ag->job || ag->lost)
 			continue;
 		if (ag->idle_dest[0] == '\0') {
 			if (!free_one)
@@ -215,9 +215,11 @@ agent_lost(struct agent *ag, enum ipc_status st, int error)
 {
 	struct transport *t = ag->transport;
 	struct job *j = ag->job;
-	bool unread = st == IPC_EOF && error == ECONNRESET;
+	bool unread = (st == IPC_EOF && error == ECONNRESET) ||
+		      ipc_pending(&ag->ipc);
 	struct why why = WHY_INIT;
 
+	ag->lost = true; /* what follows may look for an agent */
 	if (!ag->ready && t->n_agents == 1) {
 		log_warn("transport %s: delivery agent ended at start",
 			 t->name);

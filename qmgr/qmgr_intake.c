@@ -16,11 +16,15 @@ struct client {
 	struct ipc ipc;
 	struct event *read_ev, *write_ev;
 	unsigned uid;
+	bool writer;
 };
 
 static void
 client_close(struct client *c)
 {
+	/* A writer may have committed what it did not come to announce. */
+	if (c->writer)
+		qmgr_rescan_soon();
 	event_free(c->read_ev);
 	event_free(c->write_ev);
 	ipc_close(&c->ipc);
@@ -211,6 +215,7 @@ handle(struct client *c, const struct ipc_msg *msg)
 	case MSG_ENQUEUED:
 		if (c->uid != 0 && c->uid != geteuid())
 			return false;
+		c->writer = true;
 		enqueued(msg);
 		return true;
 	case MSG_FLUSH:

@@ -85,11 +85,14 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		if (next == IPC_OK && msg.type == MSG_STATUS) {
 			char *reason = ipc_dup(&msg, A_REASON);
 
-			if (ipc_num(&msg, A_STATUS, 1) == 0)
+			if (ipc_num(&msg, A_STATUS, 1) == 0) {
+				/* It answers before it announces. */
+				qmgr_rescan_later();
 				notice_done(n, true, NULL);
-			else
+			} else {
 				notice_failed(n, reason[0] ? reason
 							   : "bounce failure");
+			}
 			free(reason);
 			return;
 		}
@@ -125,6 +128,7 @@ put_notice(struct notice *n)
 	ipc_put_num(c, A_ARRIVAL, e->arrival);
 	ipc_put_cstr(c, A_SENDER, e->sender);
 	ipc_put_cstr(c, A_RECIPIENT, n->to);
+	ipc_put_num(c, A_FLAGS, e->flags);
 	ipc_put_num(c, A_NEXT_TIME,
 		    e->arrival + conf->maximal_queue_lifetime);
 	if (e->encoding)

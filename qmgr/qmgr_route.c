@@ -17,9 +17,10 @@ struct question {
 	TAILQ_ENTRY(question) link;
 	struct active *msg;
 	size_t rcpt;
+	bool again; /* was asked before, and the service went away */
 };
 
-static TAILQ_HEAD(, question) asked = TAILQ_HEAD_INITIALIZER(asked);
+static TAILQ_HEAD(question_list, question) asked = TAILQ_HEAD_INITIALIZER(asked);
 static struct ipc link_ipc = {.fd = -1};
 static struct event *read_ev, *write_ev;
 
@@ -32,6 +33,8 @@ set_route(struct rcpt *r, const char *transport, const char *nexthop)
 	r->nexthop = mem_strdup(nexthop);
 }
 
+static void ask(struct question *q);
+
 static void
 no_route(struct active *a, size_t rcpt, const char *text)
 {
@@ -39,11 +42,14 @@ no_route(struct active *a, size_t rcpt, const char *text)
 	active_routed(a, rcpt);
 }
 
-/* The service is gone: what was asked is tried again with the next queue
- * run. */
+/*
+ * The service is gone, at a reload most likely: what was asked is asked again,
+ * once; then with the next queue run.
+ */
 static void
 link_lost(void)
 {
+	struct question_list lost = TAILQ_HEAD_INITIALIZER(lost);
 	struct question *q;
 
 	if (link_ipc.fd >= 0) {
@@ -51,13 +57,17 @@ link_lost(void)
 		event_free(write_ev);
 		ipc_close(&link_ipc);
 	}
-	while ((q = TAILQ_FIRST(&asked))) {
-		struct active *a = q->msg;
-		size_t rcpt = q->rcpt;
-
-		TAILQ_REMOVE(&asked, q, link);
-		free(q);
-		no_route(a, rcpt, "4.3.0 address resolver unavailable");
+	TAILQ_CONCAT(&lost, &asked, link);
+	while ((q = TAILQ_FIRST(&lost))) {
+		TAILQ_REMOVE(&lost, q, link);
+		if (q->again) {
+			no_route(q->msg, q->rcpt,
+				 "4.3.0 address resolver unavailable");
+			free(q);
+		} else {
+			q->again = true;
+			ask(q);
+		}
 	}
 }
 
@@ -150,23 +160,33 @@ link_up(void)
 	return true;
 }
 
-void
-route_again(struct active *a, size_t rcpt)
+/* Takes over q. */
+static void
+ask(struct question *q)
 {
-	struct question *q;
+	const struct envelope *env = &q->msg->qm->env;
 
 	if (!link_up()) {
-		no_route(a, rcpt, "4.3.0 address resolver unavailable");
+		no_route(q->msg, q->rcpt,
+			 "4.3.0 address resolver unavailable");
+		free(q);
 		return;
 	}
-	q = mem_alloc(sizeof(*q));
-	q->msg = a;
-	q->rcpt = rcpt;
 	TAILQ_INSERT_TAIL(&asked, q, link);
 	ipc_begin(&link_ipc, MSG_RESOLVE);
-	ipc_put_cstr(&link_ipc, A_SENDER, a->qm->env.sender);
-	ipc_put_cstr(&link_ipc, A_RECIPIENT, a->qm->env.rcpts[rcpt].address);
+	ipc_put_cstr(&link_ipc, A_SENDER, env->sender);
+	ipc_put_cstr(&link_ipc, A_RECIPIENT, env->rcpts[q->rcpt].address);
 	ipc_end(&link_ipc);
 	if (ipc_push(&link_ipc) == IPC_AGAIN)
 		event_add(write_ev, NULL);
+}
+
+void
+route_again(struct active *a, size_t rcpt)
+{
+	struct question *q = mem_alloc(sizeof(*q));
+
+	q->msg = a;
+	q->rcpt = rcpt;
+	ask(q);
 }

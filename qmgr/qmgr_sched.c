@@ -406,7 +406,8 @@ sched_pump(struct transport *t)
 		}
 		while (may_start && t->n_starting < wanted) {
 			if (!agent_start(t)) {
-				sched_pump(t);
+				if (t->dead_until > now)
+					sched_pump(t);
 				return;
 			}
 			may_start = !t->process_limit ||

@@ -73,6 +73,9 @@ static const struct attr_def attrs[MSG_ATTR_COUNT] = {
     [A_COMMAND] = {"command", ATTR_TEXT, MAX_TEXT},
     [A_ENV] = {"env", ATTR_BYTES, MAX_TEXT},
     [A_DATA] = {"data", ATTR_BYTES, MAX_BLOB},
+    [A_TIME_LIMIT] = {"time_limit", ATTR_NUM, 0},
+    [A_ARG] = {"arg", ATTR_BYTES, MAX_TEXT},
+    [A_EOL] = {"eol", ATTR_BYTES, MAX_ID},
 };
 
 #define RULES(...) (const struct attr_rule[]){__VA_ARGS__, {A_NONE, 0}}
@@ -150,17 +153,19 @@ static const struct msg_def msgs[MSG_TYPE_COUNT] = {
 			 RULES(REQ(A_STATUS), OPT(A_VALUE), OPT(A_DSN),
 			       OPT(A_TEXT)),
 			 0},
-    [MSG_BECOME] = {"become",
-		    RULES(REQ(A_UID), REQ(A_GID), REQ(A_USER)), 1},
+    [MSG_AS_USER_MESSAGE] = {"as_user_message",
+			     RULES(REQ(A_OFFSET), REQ(A_LENGTH)), 1},
     [MSG_AS_USER] = {"as_user",
 		     RULES(REQ(A_OPERATION), OPT(A_PATH), OPT(A_COMMAND),
 			   MANY(A_ENV), OPT(A_DATA), OPT(A_FLAGS),
-			   OPT(A_OFFSET), OPT(A_LENGTH), OPT(A_NAME)),
+			   OPT(A_NAME), OPT(A_KEY), OPT(A_ARRIVAL),
+			   OPT(A_TIME_LIMIT), MANY(A_ARG), OPT(A_EOL)),
 		     0},
     [MSG_AS_USER_DONE] = {"as_user_done",
-			  RULES(REQ(A_STATUS), OPT(A_DATA), OPT(A_DSN),
-				OPT(A_TEXT), OPT(A_DIAGNOSTIC),
-				OPT(A_DIAG_TYPE), OPT(A_FLAGS)),
+			  RULES(REQ(A_STATUS), REQ(A_UID), REQ(A_GID),
+				OPT(A_DATA), OPT(A_DSN), OPT(A_TEXT),
+				OPT(A_DIAGNOSTIC), OPT(A_DIAG_TYPE),
+				OPT(A_FLAGS), MANY(A_REASON)),
 			  0},
 };
 

@@ -51,8 +51,9 @@ enum msg_type {
 	MSG_ROUTE,
 	MSG_TABLE_GET,
 	MSG_TABLE_VALUE,
-	/* local: worker to its root parent, and to the recipient's process */
-	MSG_BECOME,
+	/* local, virtual, pipe: to the process that runs as the recipient
+	 * (lib/deliver/as_user.h) */
+	MSG_AS_USER_MESSAGE,
 	MSG_AS_USER,
 	MSG_AS_USER_DONE,
 	MSG_TYPE_COUNT
@@ -122,6 +123,9 @@ enum msg_attr {
 	A_COMMAND,
 	A_ENV,		  /* NAME=VALUE */
 	A_DATA,
+	A_TIME_LIMIT,	  /* microseconds */
+	A_ARG,		  /* one word of an argument vector */
+	A_EOL,		  /* the line end that is wanted */
 	MSG_ATTR_COUNT
 };
 

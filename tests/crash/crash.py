@@ -49,12 +49,14 @@ NO_LOG_FLUSH = 2
 EATMYDATA = "/usr/lib/x86_64-linux-gnu/libeatmydata.so"
 SINK_PORT = 2600
 HOST = "crash.example.com"
+PACE = 0.25  # seconds between two messages of a client, at most
 
 
 class Control(ctypes.Structure):
     _fields_ = [("armed", ctypes.c_int), ("mode", ctypes.c_int),
                 ("count", ctypes.c_longlong), ("strike_at", ctypes.c_longlong),
-                ("fired", ctypes.c_int), ("what", ctypes.c_char * 64),
+                ("fired", ctypes.c_int), ("no_sync", ctypes.c_int),
+                ("what", ctypes.c_char * 64),
                 ("exempt", ctypes.c_char * 256)]
 
 
@@ -242,6 +244,7 @@ class Point:
             except (OSError, smtplib.SMTPException):
                 if self.control.fired and self.mode != "one":
                     return
+            time.sleep(self.rng.uniform(0, PACE))
 
     def by_sendmail(self, jobs):
         path, env = self.system.sendmail_command()
@@ -262,6 +265,7 @@ class Point:
                 run.wait()
             if self.control.fired and self.mode != "one":
                 return
+            time.sleep(self.rng.uniform(0, PACE))
 
     def load(self):
         kinds = [["local"], ["ok"], ["later"], ["no"],
@@ -396,6 +400,7 @@ def prepare(args):
         memory = mmap.mmap(page.fileno(), mmap.PAGESIZE)
     control = Control.from_buffer(memory)
     control.exempt = EXEMPT.encode()
+    control.no_sync = args.no_sync  # what libeatmydata does not know of
     shim = os.path.join(scratch, "shim.so")
     subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-O2",
                     "-shared", "-fPIC", "-o", shim,

@@ -34,6 +34,7 @@ struct control {
 	atomic_llong count;
 	atomic_llong strike_at; /* 0: never */
 	atomic_int fired;
+	atomic_int no_sync; /* RWF_DSYNC does nothing */
 	char what[64];		 /* program and call that was struck */
 	char exempt[256];	 /* program names, a space between */
 };
@@ -97,6 +98,13 @@ step(const char *call)
 	wait_for_the_end();
 }
 
+static int
+unsynced(int flags)
+{
+	return control && atomic_load(&control->no_sync) ? flags & ~RWF_DSYNC
+							  : flags;
+}
+
 static void *
 next_of(const char *name)
 {
@@ -120,6 +128,16 @@ WRAP(ssize_t, pwrite, (int fd, const void *b, size_t n, off_t o),
      (fd, b, n, o))
 WRAP(ssize_t, pwrite64, (int fd, const void *b, size_t n, off64_t o),
      (fd, b, n, o))
+WRAP(ssize_t, pwritev, (int fd, const struct iovec *v, int n, off_t o),
+     (fd, v, n, o))
+WRAP(ssize_t, pwritev64, (int fd, const struct iovec *v, int n, off64_t o),
+     (fd, v, n, o))
+WRAP(ssize_t, pwritev2,
+     (int fd, const struct iovec *v, int n, off_t o, int flags),
+     (fd, v, n, o, unsynced(flags)))
+WRAP(ssize_t, pwritev64v2,
+     (int fd, const struct iovec *v, int n, off64_t o, int flags),
+     (fd, v, n, o, unsynced(flags)))
 WRAP(ssize_t, send, (int fd, const void *b, size_t n, int f), (fd, b, n, f))
 WRAP(ssize_t, sendto,
      (int fd, const void *b, size_t n, int f, const struct sockaddr *a,

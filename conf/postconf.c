@@ -15,12 +15,12 @@ static const struct {
 	unsigned bit;
 } letters[] = {
     {'a', PC_SASL_SERVER}, {'A', PC_SASL_CLIENT}, {'b', PC_BOUNCE},
-    {'C', PC_CLASS},	   {'d', PC_DEFAULTS},	  {'e', PC_EDIT},
-    {'f', PC_FOLD},	   {'F', PC_FIELDS},	  {'h', PC_NO_NAME},
-    {'H', PC_NO_VALUE},	   {'l', PC_LOCKS},	  {'m', PC_MAPS},
-    {'M', PC_MASTER},	   {'n', PC_SET_ONLY},	  {'o', PC_OVERRIDE},
-    {'p', PC_MAIN},	   {'P', PC_PARAMS},	  {'t', PC_TEMPLATES},
-    {'T', PC_TLS},	   {'x', PC_EXPAND},	  {'X', PC_EXCLUDE},
+    {'C', PC_CLASS},       {'d', PC_DEFAULTS},    {'e', PC_EDIT},
+    {'f', PC_FOLD},        {'F', PC_FIELDS},      {'h', PC_NO_NAME},
+    {'H', PC_NO_VALUE},    {'l', PC_LOCKS},       {'m', PC_MAPS},
+    {'M', PC_MASTER},      {'n', PC_SET_ONLY},    {'o', PC_OVERRIDE},
+    {'p', PC_MAIN},        {'P', PC_PARAMS},      {'t', PC_TEMPLATES},
+    {'T', PC_TLS},         {'x', PC_EXPAND},      {'X', PC_EXCLUDE},
     {'#', PC_COMMENT},
 };
 
@@ -52,10 +52,9 @@ static const struct {
 } conflicts[] = {
     {PC_MASTER,
      LISTS | PC_DEFAULTS | PC_SET_ONLY | PC_NO_NAME | PC_NO_VALUE | PC_CLASS},
-    {PC_FIELDS, LISTS | PC_DEFAULTS | PC_SET_ONLY | PC_EXCLUDE | PC_COMMENT |
-		    PC_CLASS},
-    {PC_PARAMS,
-     LISTS | PC_DEFAULTS | PC_SET_ONLY | PC_COMMENT | PC_CLASS},
+    {PC_FIELDS,
+     LISTS | PC_DEFAULTS | PC_SET_ONLY | PC_EXCLUDE | PC_COMMENT | PC_CLASS},
+    {PC_PARAMS, LISTS | PC_DEFAULTS | PC_SET_ONLY | PC_COMMENT | PC_CLASS},
 };
 
 static _Noreturn void
@@ -95,12 +94,12 @@ check_modes(unsigned mode)
 		for (size_t j = 0; j < N_LETTERS; j++)
 			if ((mode & conflicts[i].with) &&
 			    (mode & conflicts[i].bad & letters[j].bit))
-				log_fatal(
-				    "with option -%c, do not specify -%c",
-				    conflicts[i].with == PC_MASTER   ? 'M'
-				    : conflicts[i].with == PC_FIELDS ? 'F'
-								     : 'P',
-				    letters[j].letter);
+				log_fatal("with option -%c, do not specify -%c",
+					  conflicts[i].with == PC_MASTER ? 'M'
+					  : conflicts[i].with == PC_FIELDS
+					      ? 'F'
+					      : 'P',
+					  letters[j].letter);
 	}
 }
 
@@ -119,22 +118,21 @@ parse_classes(const char *text)
 	unsigned bits = 0;
 
 	while (span_next_token(&rest, ", \t\r\n", &word)) {
-		size_t i;
+		unsigned found = 0;
 
-		for (i = 0; i < 4; i++)
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 			if (span_equal_cstr_nocase(word, known[i].name))
-				break;
-		if (i == 4)
+				found = known[i].bits;
+		if (!found)
 			log_fatal("unknown -C option value \"%.*s\" in \"%s\"",
 				  SPAN_ARG(word), text);
-		bits |= known[i].bits;
+		bits |= found;
 	}
 	return bits;
 }
 
 static void
-parse_options(struct postconf *pc, int argc, char **argv,
-	      const char **tls_mode)
+parse_options(struct postconf *pc, int argc, char **argv, const char **tls_mode)
 {
 	int c;
 	int verbose = 0;

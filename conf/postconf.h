@@ -13,28 +13,28 @@
 
 /* One bit per option letter. */
 enum {
-	PC_SASL_SERVER = 1 << 0,  /* -a */
-	PC_SASL_CLIENT = 1 << 1,  /* -A */
-	PC_BOUNCE = 1 << 2,	  /* -b */
-	PC_DEFAULTS = 1 << 3,	  /* -d */
-	PC_EDIT = 1 << 4,	  /* -e */
-	PC_FOLD = 1 << 5,	  /* -f */
-	PC_FIELDS = 1 << 6,	  /* -F */
-	PC_NO_NAME = 1 << 7,	  /* -h */
-	PC_NO_VALUE = 1 << 8,	  /* -H */
-	PC_LOCKS = 1 << 9,	  /* -l */
-	PC_MAPS = 1 << 10,	  /* -m */
-	PC_MASTER = 1 << 11,	  /* -M */
-	PC_SET_ONLY = 1 << 12,	  /* -n */
-	PC_OVERRIDE = 1 << 13,	  /* -o */
-	PC_MAIN = 1 << 14,	  /* -p */
-	PC_PARAMS = 1 << 15,	  /* -P */
-	PC_TEMPLATES = 1 << 16,	  /* -t */
-	PC_TLS = 1 << 17,	  /* -T */
-	PC_EXPAND = 1 << 18,	  /* -x */
-	PC_EXCLUDE = 1 << 19,	  /* -X */
-	PC_COMMENT = 1 << 20,	  /* -# */
-	PC_CLASS = 1 << 21,	  /* -C */
+	PC_SASL_SERVER = 1 << 0, /* -a */
+	PC_SASL_CLIENT = 1 << 1, /* -A */
+	PC_BOUNCE = 1 << 2,      /* -b */
+	PC_DEFAULTS = 1 << 3,    /* -d */
+	PC_EDIT = 1 << 4,        /* -e */
+	PC_FOLD = 1 << 5,        /* -f */
+	PC_FIELDS = 1 << 6,      /* -F */
+	PC_NO_NAME = 1 << 7,     /* -h */
+	PC_NO_VALUE = 1 << 8,    /* -H */
+	PC_LOCKS = 1 << 9,       /* -l */
+	PC_MAPS = 1 << 10,       /* -m */
+	PC_MASTER = 1 << 11,     /* -M */
+	PC_SET_ONLY = 1 << 12,   /* -n */
+	PC_OVERRIDE = 1 << 13,   /* -o */
+	PC_MAIN = 1 << 14,       /* -p */
+	PC_PARAMS = 1 << 15,     /* -P */
+	PC_TEMPLATES = 1 << 16,  /* -t */
+	PC_TLS = 1 << 17,        /* -T */
+	PC_EXPAND = 1 << 18,     /* -x */
+	PC_EXCLUDE = 1 << 19,    /* -X */
+	PC_COMMENT = 1 << 20,    /* -# */
+	PC_CLASS = 1 << 21,      /* -C */
 };
 
 enum {
@@ -47,18 +47,18 @@ enum {
 /* A name that may be used in main.cf. */
 struct pc_name {
 	char *name;
-	int param;	  /* index in conf_params, or -1 */
+	int param;        /* index in conf_params, or -1 */
 	const char *dflt; /* of a service-defined name */
-	int class;	  /* PC_CLASS_ bits */
-	bool listed;	  /* printed without being asked for */
+	int class;        /* PC_CLASS_ bits */
+	bool listed;      /* printed without being asked for */
 };
 
 struct postconf {
 	unsigned mode;
 	unsigned classes;
-	const char *dir;     /* of the configuration */
-	bool dir_given;	     /* -c or MAIL_CONFIG */
-	struct strvec over;  /* -o */
+	const char *dir;    /* of the configuration */
+	bool dir_given;     /* -c or MAIL_CONFIG */
+	struct strvec over; /* -o */
 	struct dict dict;
 	struct mastercf master;
 	struct pc_name *names; /* sorted by strcmp() once all are known */

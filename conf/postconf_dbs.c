@@ -11,41 +11,102 @@
 #include "lib/base/mem.h"
 #include "lib/sys/io.h"
 
-static const char *const ldap_attributes[] = {
-    "bind", "bind_dn", "bind_pw", "cache", "cache_expiry", "cache_size",
-    "chase_referrals", "debuglevel", "dereference", "domain",
-    "expansion_limit", "leaf_result_attribute", "query_filter",
-    "recursion_limit", "result_attribute", "result_filter", "result_format",
-    "sasl_authz_id", "sasl_mechs", "sasl_minssf", "sasl_realm", "scope",
-    "search_base", "server_host", "server_port", "size_limit",
-    "special_result_attribute", "start_tls", "terminal_result_attribute",
-    "timeout", "tls_ca_cert_dir", "tls_ca_cert_file", "tls_cert",
-    "tls_cipher_suite", "tls_key", "tls_random_file", "tls_require_cert",
-    "version", NULL};
-static const char *const mysql_attributes[] = {
-    "additional_conditions", "dbname", "domain", "expansion_limit", "hosts",
-    "option_file", "option_group", "password", "query", "require_result_set",
-    "result_format", "select_field", "table", "tls_CAfile", "tls_CApath",
-    "tls_cert_file", "tls_ciphers", "tls_key_file", "tls_verify_cert", "user",
-    "where_field", NULL};
-static const char *const pgsql_attributes[] = {
-    "additional_conditions", "dbname", "domain", "expansion_limit", "hosts",
-    "password", "query", "result_format", "select_field", "select_function",
-    "table", "user", "where_field", NULL};
-static const char *const sqlite_attributes[] = {
-    "additional_conditions", "dbpath", "domain", "expansion_limit", "query",
-    "result_format", "select_field", "table", "where_field", NULL};
+static const char *const ldap_attributes[] = {"bind",
+					      "bind_dn",
+					      "bind_pw",
+					      "cache",
+					      "cache_expiry",
+					      "cache_size",
+					      "chase_referrals",
+					      "debuglevel",
+					      "dereference",
+					      "domain",
+					      "expansion_limit",
+					      "leaf_result_attribute",
+					      "query_filter",
+					      "recursion_limit",
+					      "result_attribute",
+					      "result_filter",
+					      "result_format",
+					      "sasl_authz_id",
+					      "sasl_mechs",
+					      "sasl_minssf",
+					      "sasl_realm",
+					      "scope",
+					      "search_base",
+					      "server_host",
+					      "server_port",
+					      "size_limit",
+					      "special_result_attribute",
+					      "start_tls",
+					      "terminal_result_attribute",
+					      "timeout",
+					      "tls_ca_cert_dir",
+					      "tls_ca_cert_file",
+					      "tls_cert",
+					      "tls_cipher_suite",
+					      "tls_key",
+					      "tls_random_file",
+					      "tls_require_cert",
+					      "version",
+					      NULL};
+static const char *const mysql_attributes[] = {"additional_conditions",
+					       "dbname",
+					       "domain",
+					       "expansion_limit",
+					       "hosts",
+					       "option_file",
+					       "option_group",
+					       "password",
+					       "query",
+					       "require_result_set",
+					       "result_format",
+					       "select_field",
+					       "table",
+					       "tls_CAfile",
+					       "tls_CApath",
+					       "tls_cert_file",
+					       "tls_ciphers",
+					       "tls_key_file",
+					       "tls_verify_cert",
+					       "user",
+					       "where_field",
+					       NULL};
+static const char *const pgsql_attributes[] = {"additional_conditions",
+					       "dbname",
+					       "domain",
+					       "expansion_limit",
+					       "hosts",
+					       "password",
+					       "query",
+					       "result_format",
+					       "select_field",
+					       "select_function",
+					       "table",
+					       "user",
+					       "where_field",
+					       NULL};
+static const char *const sqlite_attributes[] = {"additional_conditions",
+						"dbpath",
+						"domain",
+						"expansion_limit",
+						"query",
+						"result_format",
+						"select_field",
+						"table",
+						"where_field",
+						NULL};
 static const char *const memcache_attributes[] = {
-    "backup", "data_size_limit", "domain", "flags", "key_format",
-    "line_size_limit", "max_try", "memcache", "retry_pause", "timeout", "ttl",
-    NULL};
+    "backup",      "data_size_limit", "domain",  "flags",
+    "key_format",  "line_size_limit", "max_try", "memcache",
+    "retry_pause", "timeout",         "ttl",     NULL};
 
 static const struct {
 	const char *type;
 	const char *const *attributes;
 } types[] = {
-    {"ldap", ldap_attributes},	     {"mysql", mysql_attributes},
-    {"pgsql", pgsql_attributes},     {"sqlite", sqlite_attributes},
+    {"ldap", ldap_attributes},         {"mysql", mysql_attributes},
+    {"pgsql", pgsql_attributes},       {"sqlite", sqlite_attributes},
     {"memcache", memcache_attributes},
 };
 
@@ -94,8 +155,7 @@ scan_table(struct span type, struct span name,
 			continue;
 		source = mem_strndup(name.data, name.len);
 		if (source[0] == '/' || source[0] == '.') {
-			check_file(types[i].type, source,
-				   types[i].attributes);
+			check_file(types[i].type, source, types[i].attributes);
 			free(source);
 			return;
 		}

@@ -10,8 +10,8 @@
 struct request {
 	const char *text;
 	struct strvec parts;
-	char *value; /* NULL with -X and -# */
-	int column;  /* -F */
+	char *value;                 /* NULL with -X and -# */
+	int column;                  /* -F */
 	struct master_service entry; /* -Me: what to write */
 	int seen;
 };
@@ -41,8 +41,7 @@ check_value(const struct postconf *pc, struct request *r)
 	struct buf what = BUF_INIT;
 
 	if (pc->mode & PC_MASTER) {
-		if (!mastercf_parse_line(span_of(r->value), &r->entry,
-					 &what)) {
+		if (!mastercf_parse_line(span_of(r->value), &r->entry, &what)) {
 			if (!strcmp(buf_cstr(&what), "bad field count"))
 				log_fatal("bad field count: \"%s\"", r->text);
 			log_fatal("%s", buf_cstr(&what));
@@ -178,10 +177,10 @@ apply_field(struct master_service *s, const struct request *r)
 
 /* One logical line: its text, and the comments inside and behind it. */
 struct entry {
-	struct buf raw;	     /* as it stands in the file */
-	struct buf text;     /* joined */
-	struct buf comments; /* lines that are not text */
-	struct buf commented;/* raw with '#' before each text line */
+	struct buf raw;       /* as it stands in the file */
+	struct buf text;      /* joined */
+	struct buf comments;  /* lines that are not text */
+	struct buf commented; /* raw with '#' before each text line */
 };
 
 static void

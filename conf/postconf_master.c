@@ -7,7 +7,7 @@
 #include "lib/conf/expand.h"
 
 const char *const pc_field_names[MASTER_FIELDS] = {
-    "service", "type",	 "private",	  "unprivileged",
+    "service", "type",   "private",       "unprivileged",
     "chroot",  "wakeup", "process_limit", "command",
 };
 
@@ -104,10 +104,10 @@ append_command(const struct master_service *s, bool fold, size_t line,
 
 	buf_append_cstr(out, s->command);
 	for (size_t i = 0; i < s->argv.n; i++) {
-		bool option = i + 1 < s->n_options &&
-			      !strcmp(s->argv.v[i], "-o");
-		size_t len = strlen(s->argv.v[i]) +
-			     (needs_braces(s->argv.v[i]) ? 2 : 0);
+		bool option =
+		    i + 1 < s->n_options && !strcmp(s->argv.v[i], "-o");
+		size_t len =
+		    strlen(s->argv.v[i]) + (needs_braces(s->argv.v[i]) ? 2 : 0);
 
 		if (fold && (option || after_option ||
 			     out->len - line + 1 + len >= PC_LINE_MAX))
@@ -208,9 +208,9 @@ expand_options(struct postconf *pc, struct master_service *s)
 static void
 show_field(struct postconf *pc, const struct master_service *s, int column)
 {
-	char *label = mem_sprintf("%s/%s/%s", s->field->v[MASTER_FIELD_NAME],
-				  s->field->v[MASTER_FIELD_TYPE],
-				  pc_field_names[column]);
+	char *label =
+	    mem_sprintf("%s/%s/%s", s->field->v[MASTER_FIELD_NAME],
+			s->field->v[MASTER_FIELD_TYPE], pc_field_names[column]);
 	struct buf out = BUF_INIT;
 
 	if (pc->mode & PC_NO_VALUE) {
@@ -285,11 +285,9 @@ show_settings(struct postconf *pc, const struct master_service *s,
 		char *label;
 
 		if (!only || !strcmp(only, "*") || !strcmp(only, v[i].name)) {
-			label =
-			    mem_sprintf("%s/%s/%s",
-					s->field->v[MASTER_FIELD_NAME],
-					s->field->v[MASTER_FIELD_TYPE],
-					v[i].name);
+			label = mem_sprintf(
+			    "%s/%s/%s", s->field->v[MASTER_FIELD_NAME],
+			    s->field->v[MASTER_FIELD_TYPE], v[i].name);
 			pc_print(pc, label, v[i].value);
 			free(label);
 			any = true;
@@ -345,8 +343,7 @@ show_request(struct postconf *pc, const char *request)
 	for (size_t i = 0; i < pc->master.n; i++)
 		if (pc_matches(&pc->master.v[i], &parts))
 			show_service(pc, &pc->master.v[i],
-				     parts.n > 2 ? parts.v[2] : NULL,
-				     &matched);
+				     parts.n > 2 ? parts.v[2] : NULL, &matched);
 	if (!matched)
 		log_warn("unmatched request: \"%s\"", request);
 	strvec_free(&parts);

@@ -20,8 +20,7 @@ static const struct {
     {"_delivery_slot_loan", "$default_delivery_slot_loan"},
     {"_delivery_slot_discount", "$default_delivery_slot_discount"},
     {"_minimum_delivery_slots", "$default_minimum_delivery_slots"},
-    {"_initial_destination_concurrency",
-     "$initial_destination_concurrency"},
+    {"_initial_destination_concurrency", "$initial_destination_concurrency"},
     {"_destination_concurrency_limit",
      "$default_destination_concurrency_limit"},
     {"_destination_concurrency_positive_feedback",
@@ -102,8 +101,8 @@ add_service_name(struct postconf *pc, const char *service, const char *suffix,
 static void
 add_services(struct postconf *pc)
 {
-	static const char *const agents[] = {"local", "error",	 "virtual",
-					     "smtp",  "lmtp",	 "pipe"};
+	static const char *const agents[] = {"local", "error", "virtual",
+					     "smtp",  "lmtp",  "pipe"};
 
 	for (size_t i = 0; i < pc->master.n; i++) {
 		const struct master_service *s = &pc->master.v[i];
@@ -124,7 +123,7 @@ add_services(struct postconf *pc)
 
 struct scan {
 	struct postconf *pc;
-	const char *where; /* main.cf or master.cf, NULL: a default value */
+	const char *where;     /* main.cf or master.cf, NULL: a default value */
 	struct strvec *locals; /* -o names of the same service, or NULL */
 };
 
@@ -148,11 +147,11 @@ use_name(struct scan *s, struct span name)
 	if (find(pc, name))
 		return;
 	if (e || is_legacy(param)) {
-		add(pc, (struct pc_name){
-			    .name = mem_strndup(name.data, name.len),
-			    .param = param,
-			    .class = PC_CLASS_USER,
-			    .listed = e != NULL});
+		add(pc,
+		    (struct pc_name){.name = mem_strndup(name.data, name.len),
+				     .param = param,
+				     .class = PC_CLASS_USER,
+				     .listed = e != NULL});
 		inner.where = pc->dict.main.path;
 		inner.locals = NULL;
 		if (e)
@@ -298,9 +297,9 @@ pc_find_names(struct postconf *pc)
 		const struct maincf_entry *e =
 		    maincf_find(&pc->dict.main, span_of(pc->names[i].name));
 		int param = pc->names[i].param;
-		const char *dflt = pc->names[i].dflt  ? pc->names[i].dflt
-				   : param >= 0 ? conf_params[param].dflt
-						: "";
+		const char *dflt = pc->names[i].dflt ? pc->names[i].dflt
+				   : param >= 0      ? conf_params[param].dflt
+						     : "";
 
 		if (e)
 			s.where = pc->dict.main.path;
@@ -353,8 +352,8 @@ is_mentioned(const struct master_service *s, const char *name)
 
 	for (size_t i = 0; i + 1 < s->n_options; i++)
 		if (!strcmp(s->argv.v[i], "-o"))
-			expand_scan(span_of(s->argv.v[++i]), mention_lookup,
-				    &m, &error);
+			expand_scan(span_of(s->argv.v[++i]), mention_lookup, &m,
+				    &error);
 	buf_free(&error);
 	return m.found;
 }

@@ -34,8 +34,8 @@ check_protocols(struct postconf *pc)
 	struct buf value = BUF_INIT;
 	struct buf error = BUF_INIT;
 
-	if (!dict_expand(&pc->dict, dict_lookup(&pc->dict,
-						span_of("inet_protocols")),
+	if (!dict_expand(&pc->dict,
+			 dict_lookup(&pc->dict, span_of("inet_protocols")),
 			 &value, &error))
 		log_warn("%s", buf_cstr(&error));
 	else if (!host_check_protocols(buf_cstr(&value), &error))

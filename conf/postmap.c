@@ -41,10 +41,10 @@ static bool
 set_flag(struct postmap *p, int letter)
 {
 	bool *const flags[256] = {
-	    ['b'] = &p->body,	     ['f'] = &p->no_fold,
-	    ['F'] = &p->base64,	     ['h'] = &p->header,
+	    ['b'] = &p->body,        ['f'] = &p->no_fold,
+	    ['F'] = &p->base64,      ['h'] = &p->header,
 	    ['i'] = &p->incremental, ['m'] = &p->mime,
-	    ['n'] = &p->plain,	     ['N'] = &p->nul,
+	    ['n'] = &p->plain,       ['N'] = &p->nul,
 	    ['o'] = &p->keep_root,   ['p'] = &p->default_mode,
 	    ['r'] = &p->replace,     ['u'] = &p->no_utf8,
 	    ['U'] = &p->force_utf8,  ['w'] = &p->ignore,
@@ -101,8 +101,7 @@ postmap_table_flags(const struct postmap *p)
 
 	if (!p->no_fold)
 		flags |= TABLE_FOLD_FIXED;
-	if (conf->smtputf8_enable && !p->no_utf8 &&
-	    (!message || p->force_utf8))
+	if (conf->smtputf8_enable && !p->no_utf8 && (!message || p->force_utf8))
 		flags |= TABLE_UTF8;
 	if (p->base64)
 		flags |= TABLE_BASE64;
@@ -170,9 +169,9 @@ main(int argc, char **argv)
 	argv[0] = *name ? argv[0] + (name - argv[0]) : unknown;
 	log_set_program(argv[0]);
 	parse_options(&p, argc, argv, &config);
-	conf_load(&(struct conf_args){.program = p.alias ? "postalias"
-							 : "postmap",
-				      .config_dir = config});
+	conf_load(
+	    &(struct conf_args){.program = p.alias ? "postalias" : "postmap",
+				.config_dir = config});
 	conf_log_open(p.alias ? "postalias" : "postmap", CONF_LOG_DIRECT);
 	log_set_stderr_too(true);
 	status = run(&p, argv + optind, argc - optind);

@@ -21,20 +21,20 @@ enum postmap_mode {
 };
 
 struct postmap {
-	bool alias;		/* postalias */
+	bool alias; /* postalias */
 	enum postmap_mode mode;
-	const char *key;	/* of -q and -d */
+	const char *key;         /* of -q and -d */
 	bool body, header, mime; /* -b -h -m */
-	bool incremental;	/* -i */
-	bool no_fold;		/* -f */
-	bool base64;		/* -F */
-	bool plain, nul;	/* -n -N */
-	bool keep_root;		/* -o */
-	bool default_mode;	/* -p */
-	bool replace;		/* -r */
-	bool ignore;		/* -w */
-	bool no_utf8;		/* -u */
-	bool force_utf8;	/* -U */
+	bool incremental;        /* -i */
+	bool no_fold;            /* -f */
+	bool base64;             /* -F */
+	bool plain, nul;         /* -n -N */
+	bool keep_root;          /* -o */
+	bool default_mode;       /* -p */
+	bool replace;            /* -r */
+	bool ignore;             /* -w */
+	bool no_utf8;            /* -u */
+	bool force_utf8;         /* -U */
 };
 
 /* For table_open(). */

@@ -183,8 +183,7 @@ rewrite_tokens(struct span text, bool external, struct buf *out)
 	while (next_token(&text, &t)) {
 		bool word = is_word(&t);
 
-		if (after_word &&
-		    (word || (t.special == '<')))
+		if (after_word && (word || (t.special == '<')))
 			buf_append_byte(out, ' ');
 		append_token(&t, external, out);
 		if (!word && t.special == ',')
@@ -219,17 +218,15 @@ find_colon(struct span line, bool *bad, bool *remote)
 }
 
 bool
-postmap_alias_entry(const struct textmap *tm, struct span line,
-		    struct buf *key, struct buf *value)
+postmap_alias_entry(const struct textmap *tm, struct span line, struct buf *key,
+		    struct buf *value)
 {
 	bool bad, remote;
 	long colon = find_colon(line, &bad, &remote);
 
 	if (colon >= 0 && !bad) {
-		rewrite_tokens(span_make(line.data, (size_t)colon), false,
-			       key);
-		rewrite_tokens(span_from(line, (size_t)colon + 1), true,
-			       value);
+		rewrite_tokens(span_make(line.data, (size_t)colon), false, key);
+		rewrite_tokens(span_from(line, (size_t)colon + 1), true, value);
 	}
 	if (key->len == 0 || value->len == 0) {
 		log_warn("%s, line %d: need name:value pair", tm->name,

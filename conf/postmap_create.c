@@ -121,8 +121,7 @@ add_map_line(struct creation *c, const struct textmap *tm, struct span line)
 }
 
 static void
-add_alias_line(struct creation *c, const struct textmap *tm,
-	       struct span line)
+add_alias_line(struct creation *c, const struct textmap *tm, struct span line)
 {
 	if ((c->flags & TABLE_UTF8) && !textmap_is_text(tm, line))
 		return;

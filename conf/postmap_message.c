@@ -13,14 +13,14 @@
 #include "conf/postmap.h"
 
 enum {
-	DEPTH_MAX = 20,	     /* multiparts within multiparts */
+	DEPTH_MAX = 20,      /* multiparts within multiparts */
 	HEADER_MAX = 102400, /* bytes of one logical header */
 };
 
 enum state {
-	IN_PRIMARY,   /* the header of the message */
-	IN_PART,      /* a MIME header within */
-	IN_NESTED,    /* the header of an attached message */
+	IN_PRIMARY, /* the header of the message */
+	IN_PART,    /* a MIME header within */
+	IN_NESTED,  /* the header of an attached message */
 	IN_BODY,
 };
 
@@ -29,10 +29,10 @@ struct parser {
 	void (*fn)(void *arg, struct span key);
 	void *arg;
 	enum state state;
-	struct buf header;    /* the logical header being read */
-	bool message_part;    /* its body is a message */
-	bool multipart;	      /* boundary is that of what follows */
-	bool digest;	      /* its parts are messages unless they say */
+	struct buf header; /* the logical header being read */
+	bool message_part; /* its body is a message */
+	bool multipart;    /* boundary is that of what follows */
+	bool digest;       /* its parts are messages unless they say */
 	struct buf boundary;
 	struct buf stack[DEPTH_MAX];
 	bool digests[DEPTH_MAX];
@@ -73,8 +73,7 @@ take_boundary(struct span value, struct buf *out)
 	while (i < value.len) {
 		while (i < value.len && value.data[i] != ';') {
 			if (value.data[i] == '"')
-				for (i++; i < value.len &&
-					  value.data[i] != '"';
+				for (i++; i < value.len && value.data[i] != '"';
 				     i++)
 					;
 			i++;

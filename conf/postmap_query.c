@@ -165,8 +165,8 @@ postmap_list(const struct postmap *p, const char *map)
 	for (status = table_next(t, true, &key, &value, &why);
 	     status == TABLE_FOUND;
 	     status = table_next(t, false, &key, &value, &why)) {
-		if (p->base64 && !table_decode_base64(t, buf_span(&key),
-						      &value))
+		if (p->base64 &&
+		    !table_decode_base64(t, buf_span(&key), &value))
 			continue;
 		if (key.len == 0)
 			log_warn("table %s: empty lookup key value is not "
@@ -208,8 +208,7 @@ refuse_deletion(const char *spec, const char *type)
 		t = table_open(spec, TABLE_QUIET);
 		if (table_error(t))
 			log_fatal("%s", table_error(t));
-		log_fatal("table %s: delete operation is not supported",
-			  spec);
+		log_fatal("table %s: delete operation is not supported", spec);
 	}
 	t = table_open(spec, TABLE_QUIET | TABLE_WRITE);
 	log_fatal("%s", table_error(t));
@@ -217,8 +216,7 @@ refuse_deletion(const char *spec, const char *type)
 
 /* Delete the keys from one map; true: at least one was there. */
 static bool
-delete_from(const struct postmap *p, const char *map,
-	    const struct strvec *keys)
+delete_from(const struct postmap *p, const char *map, const struct strvec *keys)
 {
 	unsigned flags = MKMAP_UPDATE | MKMAP_EXISTING;
 	char *spec = postmap_spec(map), *error;

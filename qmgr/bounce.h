@@ -25,9 +25,9 @@ struct bounce_request {
 	int fd; /* of the original's file; read with pread() only */
 	int64_t content_offset, content_length;
 	int64_t arrival, retry_until; /* microseconds since the epoch */
-	unsigned flags;		      /* ENVELOPE_* of the original */
+	unsigned flags;               /* ENVELOPE_* of the original */
 	int dsn_ret;
-	char *sender;	 /* of the original, internal form */
+	char *sender;    /* of the original, internal form */
 	char *recipient; /* of the notice, internal form */
 	char *encoding, *envid;
 	struct bounce_rcpt *rcpts;

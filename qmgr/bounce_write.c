@@ -61,8 +61,7 @@ static const struct {
 } kinds[] = {
     [BOUNCE_FAILURE] = {NOTICE_FAILURE, "sender non-delivery notification"},
     [BOUNCE_DELAY] = {NOTICE_DELAY, "sender delay notification"},
-    [BOUNCE_SUCCESS] = {NOTICE_SUCCESS,
-			"sender delivery status notification"},
+    [BOUNCE_SUCCESS] = {NOTICE_SUCCESS, "sender delivery status notification"},
     [BOUNCE_POSTMASTER] = {NOTICE_POSTMASTER,
 			   "postmaster non-delivery notification"},
     [BOUNCE_VERIFY] = {NOTICE_REPORT, "sender delivery status notification"},
@@ -191,8 +190,8 @@ copy_original(const struct work *w, struct cleanup *c)
 		if (!ok)
 			break;
 		if (w->notice.headers_only)
-			use = header_end(span_make(chunk, n), &at_start,
-					 &ended);
+			use =
+			    header_end(span_make(chunk, n), &at_start, &ended);
 		else
 			at_start = chunk[n - 1] == '\n';
 		cleanup_content(c, span_make(chunk, use));
@@ -269,8 +268,7 @@ enqueue(struct work *w, struct buf *id, struct why *why)
 }
 
 bool
-bounce_write(const struct bounce_request *req, struct buf *id,
-	     struct why *why)
+bounce_write(const struct bounce_request *req, struct buf *id, struct why *why)
 {
 	struct work w = {.req = req};
 	bool ok;

@@ -166,6 +166,7 @@ static void
 on_deferred(evutil_socket_t fd, short what, void *arg)
 {
 	int64_t now = io_now();
+	bool more = true;
 
 	(void)fd;
 	(void)what;
@@ -176,8 +177,12 @@ on_deferred(evutil_socket_t fd, short what, void *arg)
 		state.waits_for_room = true;
 		return;
 	}
-	if (queue_scan_deferred(qmgr_queue, "deferred", SCAN_AT_ONCE, consider,
-				&now)) {
+	/* One by one: who finds no room is not passed over. */
+	for (int i = 0; i < SCAN_AT_ONCE && more; i++)
+		if (active_has_room())
+			more = queue_scan_deferred(qmgr_queue, "deferred", 1,
+						   consider, &now);
+	if (more) {
 		after_ms(state.deferred, 0);
 		return;
 	}
@@ -232,7 +237,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 void
 qmgr_check_stopped(void)
 {
-	if (!state.stopping || sched_in_flight())
+	if (!state.stopping || sched_in_flight() || notice_in_flight())
 		return;
 	queue_sync(qmgr_queue);
 	queue_disown(qmgr_queue);

@@ -50,6 +50,8 @@ struct active {
 	enum pending_op pending;
 	struct why *result;    /* per recipient, of this attempt */
 	struct notice *notice; /* being written */
+	bool notice_failed;    /* no other in this attempt */
+	bool delay_notice;     /* it is, or was, about a delay */
 };
 
 TAILQ_HEAD(active_list, active);
@@ -205,6 +207,8 @@ void internal_deliver(struct active *a, const char *transport,
 		      const char *nexthop, size_t rcpt);
 
 /* qmgr_notice.c */
+/* How many are being written. */
+size_t notice_in_flight(void);
 /*
  * Write a notice about the recipients of a whose result the test accepts.
  * active_notice_done() follows.

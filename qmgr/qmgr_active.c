@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "lib/base/htab.h"
 #include "lib/base/log.h"
@@ -19,10 +20,29 @@ active_count(void)
 	return count;
 }
 
+/*
+ * A retried message needs a descriptor of its own, and one more on its way to
+ * an agent: half of what there is stays for connections.
+ */
+static size_t
+descriptors_for_messages(void)
+{
+	static size_t n;
+	struct rlimit r;
+
+	if (!n)
+		n = getrlimit(RLIMIT_NOFILE, &r) < 0 ||
+			    r.rlim_cur == RLIM_INFINITY
+			? SIZE_MAX
+			: r.rlim_cur / 2 + 1;
+	return n;
+}
+
 bool
 active_has_room(void)
 {
 	return count < (size_t)conf->qmgr_message_active_limit &&
+	       count < descriptors_for_messages() &&
 	       rcpt_count < (size_t)conf->qmgr_message_recipient_limit;
 }
 
@@ -52,8 +72,8 @@ leave(struct active *a, bool (*verb)(struct active *a))
 	size_t n = a->qm->env.n_rcpts;
 
 	htab_remove(by_id, span_of(a->qm->id));
-	if (!verb(a))
-		qmgr_rescan_soon();
+	/* What the disk refuses is met again by a scan, when its time comes. */
+	verb(a);
 	for (size_t i = 0; i < n; i++)
 		why_free(&a->result[i]);
 	free(a->result);
@@ -81,9 +101,23 @@ verb_delete(struct active *a)
 	return true;
 }
 
+/* What this attempt says about recipients that stay. */
+static void
+keep_reasons(struct active *a)
+{
+	struct queue_message *qm = a->qm;
+
+	if (!qm->last)
+		qm->last = mem_calloc(qm->env.n_rcpts, sizeof(*qm->last));
+	for (size_t i = 0; i < qm->env.n_rcpts; i++)
+		if (qm->state[i] == RCPT_OPEN && why_is_set(&a->result[i]))
+			why_copy(&qm->last[i], &a->result[i]);
+}
+
 static bool
 verb_hold(struct active *a)
 {
+	keep_reasons(a);
 	return queue_hold(qmgr_queue, a->qm);
 }
 
@@ -120,11 +154,7 @@ verb_defer(struct active *a)
 	struct queue_message *qm = a->qm;
 
 	qm->attempts++;
-	if (!qm->last)
-		qm->last = mem_calloc(qm->env.n_rcpts, sizeof(*qm->last));
-	for (size_t i = 0; i < qm->env.n_rcpts; i++)
-		if (qm->state[i] == RCPT_OPEN && why_is_set(&a->result[i]))
-			why_copy(&qm->last[i], &a->result[i]);
+	keep_reasons(a);
 	return queue_defer(qmgr_queue, qm, next_attempt(a, io_now()));
 }
 
@@ -149,6 +179,7 @@ delayed_and_told(const struct active *a, size_t i)
 	int notify = a->qm->env.rcpts[i].dsn_notify;
 
 	return a->qm->state[i] == RCPT_OPEN && !failed(a, i) &&
+	       why_is_set(&a->result[i]) &&
 	       (notify == 0 || (notify & NOTIFY_DELAY));
 }
 
@@ -189,11 +220,16 @@ settle(struct active *a)
 		leave(a, verb_finish);
 		return;
 	}
+	if (a->pending == PENDING_HOLD) {
+		leave(a, verb_hold);
+		return;
+	}
 	if (conf->delay_warning_time > 0 && !a->qm->delay_warned &&
+	    !a->notice_failed &&
 	    sender_of(a)[0] &&
 	    io_now() - a->qm->env.arrival > conf->delay_warning_time &&
 	    count_of(a, delayed_and_told)) {
-		a->qm->delay_warned = true;
+		a->delay_notice = true;
 		notice_start(a, BOUNCE_DELAY, sender_of(a), delayed_and_told);
 		return;
 	}
@@ -226,14 +262,27 @@ expire(struct active *a)
 		 sender_of(a), forced ? "force-expired" : "expired");
 }
 
+/* Is it our own notice to a postmaster (bounce_write.c)? Another domain's
+ * address of that name is somebody's. */
+static bool
+is_double_bounce(const struct active *a)
+{
+	const char *sender = sender_of(a), *at = strrchr(sender, '@');
+	struct span local = at ? span_make(sender, (size_t)(at - sender))
+			       : span_of(sender);
+
+	return span_equal_cstr_nocase(local, conf->double_bounce_sender) &&
+	       (!at || (a->qm->env.flags & ENVELOPE_NOTICE) ||
+		span_equal_cstr_nocase(span_of(at + 1), conf->myorigin));
+}
+
 /* Who hears about failures of this message, and how. */
 static void
 report_failures(struct active *a)
 {
 	const char *sender = sender_of(a);
-	struct span local = span_make(sender, strcspn(sender, "@"));
 
-	if (span_equal_cstr_nocase(local, conf->double_bounce_sender)) {
+	if (is_double_bounce(a)) {
 		log_warn("%s: undeliverable postmaster notification discarded",
 			 a->qm->id);
 	} else if (sender[0] == '\0') {
@@ -258,12 +307,8 @@ attempt_done(struct active *a)
 		leave(a, verb_delete);
 		return;
 	}
-	if (a->pending == PENDING_HOLD && anything_open(a) &&
+	if (a->pending == PENDING_NONE && qmgr_stopping() &&
 	    !count_of(a, failed)) {
-		leave(a, verb_hold);
-		return;
-	}
-	if (qmgr_stopping() && !count_of(a, failed)) {
 		for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
 			if (a->qm->state[i] == RCPT_OPEN &&
 			    !why_is_set(&a->result[i])) {
@@ -271,7 +316,8 @@ attempt_done(struct active *a)
 				return;
 			}
 	}
-	expire(a);
+	if (a->pending == PENDING_NONE)
+		expire(a);
 	if (count_of(a, failed))
 		report_failures(a);
 	else
@@ -282,7 +328,9 @@ void
 active_notice_done(struct active *a, bool ok, const struct why *why)
 {
 	a->notice = NULL;
+	a->notice_failed = !ok;
 	if (ok) {
+		a->qm->delay_warned |= a->delay_notice;
 		mark_failed_done(a);
 	} else {
 		/* Keep them open: the next attempt fails and reports again. */
@@ -291,7 +339,6 @@ active_notice_done(struct active *a, bool ok, const struct why *why)
 		for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
 			if (failed(a, i))
 				why_set_class(&a->result[i], WHY_DEFER);
-		a->qm->delay_warned = false;
 	}
 	if (a->pending == PENDING_DELETE)
 		leave(a, verb_delete);
@@ -322,7 +369,8 @@ static void
 schedule(struct active *a)
 {
 	a->open_jobs = 1; /* so that no job finishes the message under us */
-	sched_add(a);
+	if (a->pending == PENDING_NONE)
+		sched_add(a);
 	active_job_done(a);
 }
 

@@ -116,9 +116,11 @@ flush(const struct ipc_msg *msg)
 	} else if (ipc_has(msg, A_SITE)) {
 		struct span site = ipc_get(msg, A_SITE);
 
-		while (queue_scan_deferred(qmgr_queue, "deferred", 1000,
-					   flush_site_one, &site))
-			;
+		/* Maybe the rest of a pass that was under way; then all. */
+		for (int pass = 0; pass < 2; pass++)
+			while (queue_scan_deferred(qmgr_queue, "deferred",
+						   1000, flush_site_one, &site))
+				;
 	} else {
 		qmgr_rescan_soon();
 		qmgr_scan_deferred(true);

@@ -178,15 +178,30 @@ start(struct notice *n)
 	on_writable(n->ipc.fd, EV_WRITE, n);
 }
 
+/*
+ * One that fails at once comes here again: the loop goes on, not the
+ * recursion.
+ */
 static void
 start_next(void)
 {
+	static bool looping;
 	struct notice *n;
 
+	if (looping)
+		return;
+	looping = true;
 	while (running < NOTICES_AT_ONCE && (n = TAILQ_FIRST(&waiting))) {
 		TAILQ_REMOVE(&waiting, n, link);
 		start(n);
 	}
+	looping = false;
+}
+
+size_t
+notice_in_flight(void)
+{
+	return running;
 }
 
 void

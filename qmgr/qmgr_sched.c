@@ -14,6 +14,7 @@
 #include "lib/base/num.h"
 #include "lib/conf/conf.h"
 #include "lib/conf/mastercf.h"
+#include "lib/service/agent.h"
 #include "lib/sys/io.h"
 #include "qmgr/qmgr.h"
 
@@ -224,8 +225,11 @@ static bool
 open_job_takes(const struct job *j, const struct transport *t,
 	       const struct active *a)
 {
-	return j && j->msg == a &&
-	       (t->rcpt_limit <= 0 || j->n < (size_t)t->rcpt_limit);
+	size_t limit = t->rcpt_limit <= 0 || t->rcpt_limit > AGENT_RCPT_MAX
+			   ? AGENT_RCPT_MAX
+			   : (size_t)t->rcpt_limit;
+
+	return j && j->msg == a && j->n < limit;
 }
 
 static bool

@@ -12,14 +12,6 @@
 
 enum { FILES_WANTED = 20000 };
 
-static const char *
-own_parameter(const char *name)
-{
-	const char *value = conf_get(name);
-
-	return value ? value : "";
-}
-
 /* Each question on its way takes a socket. */
 static void
 raise_file_limit(void)
@@ -37,14 +29,13 @@ static void
 resolver_start(struct event_base *base)
 {
 	struct resolver_engine_conf engine = {
-	    .servers = own_parameter("postrider_resolver_servers"),
-	    .trust_anchor = own_parameter("postrider_resolver_trust_anchor"),
-	    .insecure = own_parameter("postrider_resolver_insecure_zones"),
+	    .servers = conf->postrider_resolver_servers,
+	    .trust_anchor = conf->postrider_resolver_trust_anchor,
+	    .insecure = conf->postrider_resolver_insecure_zones,
 	};
 
-	if (own_parameter("postrider_resolver_hosts")[0])
-		resolver_hosts_set_path(
-		    own_parameter("postrider_resolver_hosts"));
+	if (conf->postrider_resolver_hosts[0])
+		resolver_hosts_set_path(conf->postrider_resolver_hosts);
 	resolver_engine_start(base, &engine);
 	resolver_lookup_start(base);
 }

@@ -151,9 +151,27 @@ received_header(struct smtpd *s, struct buf *out)
 
 struct sink {
 	struct smtpd *s;
-	int64_t bytes; /* of content, with our header */
+	int64_t bytes;  /* of content, with our header */
+	uint64_t begun; /* bytes of a line whose end has not come */
 	bool too_big;
 };
+
+/*
+ * What the log says of a content that breaks off: whole lines, each line end
+ * two bytes.
+ */
+static void
+count_lines(struct sink *k, struct span piece)
+{
+	const char *p = piece.data, *end = p + piece.len, *eol;
+
+	while (p < end && (eol = memchr(p, '\n', (size_t)(end - p)))) {
+		k->s->data_bytes += k->begun + (uint64_t)(eol - p) + 2;
+		k->begun = 0;
+		p = eol + 1;
+	}
+	k->begun += (uint64_t)(end - p);
+}
 
 static void
 take_piece(void *arg, struct span piece)
@@ -162,6 +180,7 @@ take_piece(void *arg, struct span piece)
 	struct smtpd_mail *m = &k->s->mail;
 
 	k->bytes += (int64_t)piece.len;
+	count_lines(k, piece);
 	if (conf->message_size_limit > 0 &&
 	    k->bytes > conf->message_size_limit) {
 		if (!k->too_big)
@@ -326,9 +345,8 @@ receive(struct smtpd *s)
 	d.keep_cr = !conf->cleanup_replace_stray_cr_lf;
 	d.after_crlf = !s->line_bare_lf;
 	smtpd_reply(s, "354 End data with <CR><LF>.<CR><LF>");
-	s->data_bytes = s->st.bytes_in;
+	s->data_bytes = 0;
 	if (data_read(&d, &s->st, take_piece, &k) != STREAM_OK) {
-		s->data_bytes = s->st.bytes_in - s->data_bytes;
 		s->in_data = true;
 		return false;
 	}

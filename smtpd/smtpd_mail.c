@@ -21,10 +21,15 @@ enum { ENVID_MAX = 100, ADDRESS_MAX = 1024 };
 
 /* ---- addresses ---- */
 
+/* A CR would reach our Received: header. No client can announce SMTPUTF8, so
+ * a domain is ASCII. */
 static bool
 plausible(struct span addr)
 {
-	if (addr.len > ADDRESS_MAX)
+	struct span domain = addr_domain(addr);
+
+	if (addr.len > ADDRESS_MAX || span_find(addr, '\r') >= 0 ||
+	    !utf8_is_ascii(domain.data, domain.len))
 		return false;
 	return conf->allow_min_user || addr.len == 0 || addr.data[0] != '-';
 }

@@ -70,30 +70,13 @@ smtpd_route_authorized(struct smtpd *s, struct why *why)
 	return TABLE_FOUND;
 }
 
-static int unknown_code(enum addr_class class)
-{
-	switch (class) {
-	case CLASS_LOCAL:
-		return conf->unknown_local_recipient_reject_code;
-	case CLASS_ALIAS:
-		return conf->unknown_virtual_alias_reject_code;
-	case CLASS_VIRTUAL:
-		return conf->unknown_virtual_mailbox_reject_code;
-	case CLASS_RELAY:
-		return conf->unknown_relay_recipient_reject_code;
-	default:
-		return 550;
-	}
-}
-
 /* The 5.1.1 of a recipient is 5.1.0 of a sender. */
 static void
-render_unknown(const struct route *r, struct span addr, const char *what,
-	       struct why *why)
+render_unknown(struct span addr, const char *what, struct why *why)
 {
 	struct buf text = BUF_INIT;
 	char dsn[DSN_CODE_MAX];
-	int code = unknown_code(r->class);
+	int code = why->code;
 	const char *detail = why->dsn[0] ? why->dsn + 2 : "1.1";
 
 	if (what[0] == 'S' && !strcmp(detail, "1.1"))
@@ -142,7 +125,7 @@ smtpd_route_unlisted(struct smtpd *s, struct span addr, const char *what,
 		refuse = lookup_failed(addr, why);
 		break;
 	case TABLE_ABSENT:
-		render_unknown(r, addr, what, why);
+		render_unknown(addr, what, why);
 		refuse = true;
 		break;
 	default:

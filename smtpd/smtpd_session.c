@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "lib/base/log.h"
+#include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
 #include "lib/service/service.h"
 #include "lib/smtp/cmd.h"
@@ -216,6 +217,13 @@ one_line(struct smtpd *s, struct span line, unsigned flags)
 			    conf->myhostname);
 		smtpd_log_action(s, "reject", span_of("bare <LF> received"));
 		s->hangup = true;
+		return;
+	}
+	/* Behind a NUL nothing counts, as in a program whose lines are C
+	 * strings: no part of an address may hide there. */
+	line.len = strnlen(line.data, line.len);
+	if (conf->smtputf8_enable && !utf8_valid(line.data, line.len)) {
+		smtpd_reply(s, "500 5.5.2 Error: bad UTF-8 syntax");
 		return;
 	}
 	cmd_split(line, &verb, &arg);

@@ -92,12 +92,13 @@ single_address(const struct tokens *t, bool strict, struct buf *out,
 	return found <= 1;
 }
 
-/* Within brackets, two words in a row are no address. */
+/* Within brackets, two words in a row are no address, nor are two '@'. */
 static bool
 adjacent_words(const struct tokens *t)
 {
 	for (size_t i = 1; i < t->n; i++)
-		if (token_is_word(&t->v[i - 1]) && token_is_word(&t->v[i]))
+		if ((token_is_word(&t->v[i - 1]) && token_is_word(&t->v[i])) ||
+		    (t->v[i - 1].kind == '@' && t->v[i].kind == '@'))
 			return true;
 	return false;
 }
@@ -118,7 +119,7 @@ parse_word(struct span word, bool strict, struct buf *out, const char **what)
 	if (!tokens_split(&t, word, PATH_TOKENS_MAX) || t.unclosed)
 		*what = "unclosed quote in the path";
 	else if (adjacent_words(&t))
-		*what = "white space in the path";
+		*what = "words without anything between them in the path";
 	else {
 		tokens_parse(&t);
 		ok = single_address(&t, strict, out, what);

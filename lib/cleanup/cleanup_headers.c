@@ -221,9 +221,10 @@ add_message_id(struct cleanup *c, const char *prefix)
 	struct buf id = BUF_INIT;
 	struct tm tm;
 
-	if (gmtime_r(&t, &tm))
-		strftime(stamp, sizeof(stamp), "%Y%m%d%H%M%S", &tm);
-	buf_printf(&id, "<%s.%s@%s>", stamp, c->id, conf->myhostname);
+	/* Short queue ids are used again, some day. */
+	if (!conf->enable_long_queue_ids && gmtime_r(&t, &tm))
+		strftime(stamp, sizeof(stamp), "%Y%m%d%H%M%S.", &tm);
+	buf_printf(&id, "<%s%s@%s>", stamp, c->id, conf->myhostname);
 	buf_printf(&c->out, "%sMessage-Id: %s\n", prefix, buf_cstr(&id));
 	note_message_id(c, *prefix ? "resent-message-id" : "message-id",
 			buf_span(&id));

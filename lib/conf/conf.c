@@ -6,13 +6,13 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "lib/base/htab.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/num.h"
+#include "lib/conf/conf_dir.h"
 #include "lib/conf/dict.h"
 #include "lib/conf/host.h"
 #include "lib/conf/value.h"
@@ -59,8 +59,7 @@ static void
 add_error(int param, const char *what)
 {
 	int set = state.dict.main.by_param[param];
-	const struct maincf_entry *e =
-	    set ? &state.dict.main.v[set - 1] : NULL;
+	const struct maincf_entry *e = set ? &state.dict.main.v[set - 1] : NULL;
 	char *m;
 
 	if (!e)
@@ -205,8 +204,10 @@ static size_t
 field_size(const struct conf_param *p)
 {
 	static const size_t sizes[] = {
-	    [CONF_BOOL] = sizeof(bool),	   [CONF_INT] = sizeof(int),
-	    [CONF_TIME] = sizeof(int64_t), [CONF_SIZE] = sizeof(int64_t),
+	    [CONF_BOOL] = sizeof(bool),
+	    [CONF_INT] = sizeof(int),
+	    [CONF_TIME] = sizeof(int64_t),
+	    [CONF_SIZE] = sizeof(int64_t),
 	};
 
 	return is_text(p) ? sizeof(char *) : sizes[p->type];
@@ -250,8 +251,7 @@ static void
 evaluate_all(void)
 {
 	for (size_t i = 0; i < state.dict.main.n; i++) {
-		int param =
-		    conf_param_find(span_of(state.dict.main.v[i].name));
+		int param = conf_param_find(span_of(state.dict.main.v[i].name));
 
 		if (param >= 0)
 			evaluate(param);
@@ -323,10 +323,8 @@ differs_from_default(int param)
 		if (differs && !is_text(p) &&
 		    conf_value_parse(p, buf_cstr(&a), &v, &error) &&
 		    conf_value_parse(p, buf_cstr(&b), &w, &error))
-			differs = p->type == CONF_BOOL ? v.b != w.b
-						       : v.n != w.n;
-		if (differs && p->allow && has_word(p->allow, buf_cstr(&a)))
-			differs = false;
+			differs =
+			    p->type == CONF_BOOL ? v.b != w.b : v.n != w.n;
 	}
 	buf_free(&a);
 	buf_free(&b);
@@ -334,80 +332,55 @@ differs_from_default(int param)
 	return differs;
 }
 
+/* A filter parameter set to a value that weakens nothing when ignored. */
+static bool
+is_allowed_value(int param)
+{
+	const char *allow = conf_params[param].allow;
+	struct buf value = BUF_INIT;
+	struct buf error = BUF_INIT;
+	bool ok = allow &&
+		  dict_expand(&state.dict, dict_value(&state.dict, param),
+			      &value, &error) &&
+		  has_word(allow, buf_cstr(&value));
+
+	buf_free(&value);
+	buf_free(&error);
+	return ok;
+}
+
 static void
 check_status(void)
 {
 	struct buf ignored = BUF_INIT;
+	bool master = !strcmp(state.program, "master");
 
 	for (size_t i = 0; i < state.dict.main.n; i++) {
 		const struct maincf_entry *e = &state.dict.main.v[i];
 		int param = conf_param_find(span_of(e->name));
-		int status = param < 0 ? CONF_STATUS_HERE
-				       : conf_params[param].status;
+		int status =
+		    param < 0 ? CONF_STATUS_HERE : conf_params[param].status;
 
 		if (status == CONF_STATUS_HERE || !differs_from_default(param))
 			continue;
-		if (status == CONF_STATUS_FILTER)
+		if (status == CONF_STATUS_FILTER && !is_allowed_value(param))
 			add_error(param, "this version does not implement it, "
 					 "and to ignore it would not be safe");
-		else
+		else if (master || e->line == 0)
 			buf_printf(&ignored, "%s%s", ignored.len ? ", " : "",
 				   e->name);
 	}
-	/* One line per start of the mail system, not one per process. */
-	if (ignored.len && !strcmp(state.program, "master"))
+	/* One line per start of the mail system, not one per process; what a
+	 * line of master.cf overrides, only its service knows. */
+	if (ignored.len)
 		log_warn("%s: these parameters are set but not used by this "
 			 "version: %s",
-			 state.dict.main.path, buf_cstr(&ignored));
+			 master ? state.dict.main.path : "-o",
+			 buf_cstr(&ignored));
 	buf_free(&ignored);
 }
 
 /* ---- start ---- */
-
-/* Does main.cf of the default directory allow dir to unprivileged callers? */
-static bool
-is_allowed_dir(const char *dir)
-{
-	static const char *const lists[] = {"alternate_config_directories",
-					    "multi_instance_directories"};
-	struct dict d = {.config_dir = CONF_DEFAULT_DIR, .program = "", 0};
-	struct strvec errors = STRVEC_INIT;
-	bool found = false;
-
-	if (!strcmp(dir, CONF_DEFAULT_DIR))
-		return true;
-	maincf_read(&d.main, CONF_DEFAULT_DIR, &errors, &errors);
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-		struct buf list = BUF_INIT;
-		struct buf error = BUF_INIT;
-		struct strvec dirs = STRVEC_INIT;
-
-		if (dict_expand(&d, dict_lookup(&d, span_of(lists[i])), &list,
-				&error))
-			strvec_split(&dirs, buf_span(&list), ", \t\r\n",
-				     false);
-		found = found || strvec_has(&dirs, dir);
-		strvec_free(&dirs);
-		buf_free(&list);
-		buf_free(&error);
-	}
-	strvec_free(&errors);
-	dict_free(&d);
-	return found;
-}
-
-static const char *
-choose_dir(const char *given)
-{
-	const char *env = getenv("MAIL_CONFIG");
-	const char *dir = given			? given
-			  : env && env[0] != '\0' ? env
-						  : CONF_DEFAULT_DIR;
-
-	if (getauxval(AT_SECURE) && getuid() != 0 && !is_allowed_dir(dir))
-		log_fatal("untrusted configuration directory name: %s", dir);
-	return dir;
-}
 
 static void
 read_settings(const struct conf_args *args)
@@ -436,10 +409,10 @@ conf_load(const struct conf_args *args)
 	/* master loads again; nobody else keeps values over that. */
 	dict_free(&state.dict);
 	state.dict = (struct dict){0};
-	state.dir = mem_strdup(choose_dir(args->config_dir));
+	state.dir = mem_strdup(conf_dir_choose(args->config_dir));
 	state.program = mem_strdup(args->program);
-	state.service = mem_strdup(args->service_name ? args->service_name
-						      : "");
+	state.service =
+	    mem_strdup(args->service_name ? args->service_name : "");
 	state.daemon = args->daemon;
 	state.dict.config_dir = state.dir;
 	state.dict.program = state.program;

@@ -29,11 +29,11 @@
 extern const struct conf *conf;
 
 struct conf_args {
-	const char *program;	   /* smtpd, qmgr, lmtp, postqueue, ... */
-	const char *config_dir;	   /* NULL: $MAIL_CONFIG, else the default */
+	const char *program;       /* smtpd, qmgr, lmtp, postqueue, ... */
+	const char *config_dir;    /* NULL: $MAIL_CONFIG, else the default */
 	const struct strvec *over; /* "name=value" of -o, in order; or NULL */
 	const char *service_name;  /* $service_name; NULL in commands */
-	bool daemon;		   /* warn about what is set but unknown here */
+	bool daemon;               /* warn about what is set but unknown here */
 };
 
 /*
@@ -47,12 +47,7 @@ void conf_load(const struct conf_args *args);
 /* Where main.cf and master.cf were read from. */
 const char *conf_directory(void);
 
-/*
- * The configuration directory for a command that is given none: that of the
- * environment (MAIL_CONFIG), else CONF_DEFAULT_DIR. A set-gid command accepts
- * only directories that main.cf of CONF_DEFAULT_DIR lists; another one is
- * fatal. conf_load() applies the same rule to config_dir.
- */
+/* See lib/conf/conf_dir.h. */
 #define CONF_DEFAULT_DIR "/etc/postfix"
 
 /*

@@ -14,11 +14,11 @@ enum { DICT_RUNTIME_MAX = 8 };
 struct dict {
 	struct maincf main;
 	const char *config_dir; /* as given; borrowed */
-	const char *program;	/* $process_name; borrowed */
-	const char *service;	/* $service_name; borrowed, or NULL */
-	struct buf error;	/* why a runtime default has no value */
+	const char *program;    /* $process_name; borrowed */
+	const char *service;    /* $service_name; borrowed, or NULL */
+	struct buf error;       /* why a runtime default has no value */
 	char *runtime[DICT_RUNTIME_MAX]; /* computed once */
-	int busy;		/* guards against myhostname <-> mydomain */
+	int busy; /* guards against myhostname <-> mydomain */
 };
 
 void dict_free(struct dict *d);

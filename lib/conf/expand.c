@@ -218,9 +218,9 @@ take_operator(struct expand *x, struct span whole, struct span *rest,
 	*rest = span_from(*rest, best);
 	suffix = *rest;
 	*level = take_name(rest).len > 0;
-	if (*level && !span_equal_cstr(span_make(suffix.data,
-						 suffix.len - rest->len),
-				       "level"))
+	if (*level &&
+	    !span_equal_cstr(span_make(suffix.data, suffix.len - rest->len),
+			     "level"))
 		return error_at(x, "bad operator suffix", whole, suffix);
 	return true;
 }
@@ -393,8 +393,7 @@ expand_dollar(struct expand *x, struct span text, struct span *rest)
 	}
 	if (c == '{' || c == '(') {
 		if (!take_balanced(rest, c, c == '{' ? '}' : ')', &inner))
-			return error_text(x, "truncated macro reference",
-					  text);
+			return error_text(x, "truncated macro reference", text);
 		if (span_trim(inner).len == 0)
 			return error_text(x, "empty macro name", text);
 		return expand_braced(x, inner);
@@ -416,9 +415,9 @@ expand_run(struct expand *x, struct span text)
 
 		if (x->out->len + plain > EXPAND_LENGTH_MAX)
 			return error_text(x, "expansion is too long",
-					  span_make(text.data,
-						    text.len > 60 ? 60
-								  : text.len));
+					  span_make(text.data, text.len > 60
+								   ? 60
+								   : text.len));
 		if (!x->scan)
 			buf_append(x->out, rest.data, plain);
 		if (dollar < 0)
@@ -434,10 +433,8 @@ bool
 expand_text(struct span text, expand_lookup_fn lookup, void *arg,
 	    struct buf *out, struct buf *error)
 {
-	struct expand x = {.lookup = lookup,
-			   .arg = arg,
-			   .out = out,
-			   .error = error};
+	struct expand x = {
+	    .lookup = lookup, .arg = arg, .out = out, .error = error};
 
 	return expand_run(&x, text);
 }

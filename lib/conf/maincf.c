@@ -137,10 +137,10 @@ static void
 add_message(struct strvec *list, const char *path, int line, const char *what,
 	    struct span text)
 {
-	char *m = line ? mem_sprintf("%s, line %d: %s: \"%.*s\"", path, line,
-				     what, SPAN_ARG(text))
-		       : mem_sprintf("%s: %s: \"%.*s\"", path, what,
-				     SPAN_ARG(text));
+	char *m =
+	    line ? mem_sprintf("%s, line %d: %s: \"%.*s\"", path, line, what,
+			       SPAN_ARG(text))
+		 : mem_sprintf("%s: %s: \"%.*s\"", path, what, SPAN_ARG(text));
 
 	strvec_add(list, m);
 	free(m);

@@ -25,9 +25,9 @@ enum {
 struct logical {
 	struct span text;
 	size_t pos;
-	int line;	 /* physical lines read so far */
-	int first;	 /* where the last logical line starts */
-	struct buf buf;	 /* the last logical line, without line ends */
+	int line;       /* physical lines read so far */
+	int first;      /* where the last logical line starts */
+	struct buf buf; /* the last logical line, without line ends */
 };
 
 /* false at the end. A NUL byte ends its physical line. */
@@ -59,8 +59,7 @@ void maincf_parse(struct maincf *m, const char *path, struct span text,
 		  struct strvec *errors, struct strvec *warnings);
 void maincf_free(struct maincf *m);
 /* "name=value" of a -o option overrides. false: what says why not. */
-bool maincf_override(struct maincf *m, struct span setting,
-		     const char **what);
+bool maincf_override(struct maincf *m, struct span setting, const char **what);
 /* NULL: not set. */
 const struct maincf_entry *maincf_find(const struct maincf *m,
 				       struct span name);

@@ -95,7 +95,7 @@ mastercf_set_field(struct master_service *s, int column, const char *text,
 		   struct buf *what)
 {
 	static const char *const names[] = {
-	    "service", "type",	 "private",	  "unprivileged",
+	    "service", "type",   "private",       "unprivileged",
 	    "chroot",  "wakeup", "process_limit",
 	};
 	bool ok = false;
@@ -361,8 +361,7 @@ mastercf_free(struct mastercf *m)
 }
 
 const struct master_service *
-mastercf_find(const struct mastercf *m, const char *name,
-	      enum master_type type)
+mastercf_find(const struct mastercf *m, const char *name, enum master_type type)
 {
 	for (size_t i = 0; i < m->n; i++)
 		if (m->v[i].type == type && !strcmp(m->v[i].name, name))

@@ -22,21 +22,21 @@ enum master_type {
 };
 
 struct master_service {
-	char *name;	/* as written: "smtp", "127.0.0.1:10025", "[::1]:25" */
+	char *name; /* as written: "smtp", "127.0.0.1:10025", "[::1]:25" */
 	enum master_type type;
 	bool private;
 	bool unpriv;
 	bool chroot;
-	int wakeup;	    /* seconds, 0: never */
-	bool wakeup_if_used;/* the '?' */
-	int maxproc;	    /* 0: no limit; '-' is default_process_limit */
-	char *command;	    /* program name in daemon_directory */
-	struct strvec argv; /* arguments after the command, braces removed;
-			     * options "-oX" are split into "-o" "X" */
-	size_t n_options;   /* how many of them are options of the daemon and
-			     * their values */
+	int wakeup;          /* seconds, 0: never */
+	bool wakeup_if_used; /* the '?' */
+	int maxproc;         /* 0: no limit; '-' is default_process_limit */
+	char *command;       /* program name in daemon_directory */
+	struct strvec argv;  /* arguments after the command, braces removed;
+			      * options "-oX" are split into "-o" "X" */
+	size_t n_options;    /* how many of them are options of the daemon and
+			      * their values */
 	struct strvec field[1]; /* the eight columns as written, for postconf */
-	int line;	    /* in master.cf, for messages */
+	int line;               /* in master.cf, for messages */
 };
 
 struct mastercf {

@@ -41,18 +41,18 @@ struct conf_param {
 	const char *name;
 	const char *dflt;
 	const char *dflt_newer; /* NULL: the same, or it does not matter */
-	const char *allow;	/* words separated by a space, or NULL */
-	const char *used;	/* likewise */
-	int64_t min;		/* of the number; seconds for a time */
+	const char *allow;      /* words separated by a space, or NULL */
+	const char *used;       /* likewise */
+	int64_t min;            /* of the number; seconds for a time */
 	int64_t max;
-	uint16_t offset;	/* in struct conf */
-	int16_t mirror;		/* index of the smtp_ parameter, or -1 */
-	uint8_t type;		/* enum conf_type */
-	uint8_t kind;		/* enum conf_kind */
-	uint8_t status;		/* enum conf_status */
-	char unit;		/* of a time without one */
-	bool computed;		/* the default is not constant */
-	bool runtime;		/* it comes from the host or the process */
+	uint16_t offset; /* in struct conf */
+	int16_t mirror;  /* index of the smtp_ parameter, or -1 */
+	uint8_t type;    /* enum conf_type */
+	uint8_t kind;    /* enum conf_kind */
+	uint8_t status;  /* enum conf_status */
+	char unit;       /* of a time without one */
+	bool computed;   /* the default is not constant */
+	bool runtime;    /* it comes from the host or the process */
 };
 
 /* CONF_PARAM_COUNT entries, sorted by strcmp() of the name. */

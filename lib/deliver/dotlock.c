@@ -50,12 +50,26 @@ process_start(long pid)
 	return t;
 }
 
+/* In a spool directory where all may make files, anybody can make a lock
+ * file; a note makes us cut the mailbox, so only one of ours counts. */
+static bool
+note_is_ours(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_uid == geteuid() && st.st_nlink == 1 &&
+	       !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 static bool
 note_read(const char *path, struct note *n)
 {
 	char text[NOTE_MAX];
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	ssize_t len = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	ssize_t len = fd >= 0 && note_is_ours(fd)
+			  ? read(fd, text, sizeof(text) - 1)
+			  : -1;
 
 	if (fd >= 0)
 		close(fd);
@@ -66,7 +80,8 @@ note_read(const char *path, struct note *n)
 	return sscanf(text, "%ld\npostrider %llu %llx %llx %lld %lu %llx\n",
 		      &n->pid, &n->started, &n->dev, &n->ino, &n->size,
 		      &n->head_len, &n->head_hash) == 7 &&
-	       n->pid > 0 && n->head_len <= HEAD_MAX && n->size >= 0;
+	       n->pid > 0 && n->head_len > 0 && n->head_len <= HEAD_MAX &&
+	       n->size >= 0;
 }
 
 static bool

@@ -8,7 +8,7 @@
 enum {
 	FOLD_WIDTH = 79,
 	FOLD_INDENT = 4,
-	WORD_MAX = 900,		/* RFC 5322 section 2.1.1: lines of 998 */
+	WORD_MAX = 900, /* RFC 5322 section 2.1.1: lines of 998 */
 	HOUR = 3600,
 	DAY = 24 * HOUR,
 };
@@ -120,16 +120,14 @@ put_header(const struct notice *n, struct buf *out)
 	if (n->obsolete_from)
 		buf_printf(out, "\nFrom: %s (Mail Delivery System)", n->daemon);
 	else
-		buf_printf(out, "\nFrom: Mail Delivery System <%s>",
-			   n->daemon);
+		buf_printf(out, "\nFrom: Mail Delivery System <%s>", n->daemon);
 	buf_printf(out, "\nSubject: %s\nTo: %s\nAuto-Submitted: %s\n",
 		   subject(n), n->to,
 		   n->kind == NOTICE_POSTMASTER ? "auto-generated"
 						: "auto-replied");
-	buf_append_cstr(out,
-			"MIME-Version: 1.0\n"
-			"Content-Type: multipart/report; "
-			"report-type=delivery-status;\n\tboundary=\"");
+	buf_append_cstr(out, "MIME-Version: 1.0\n"
+			     "Content-Type: multipart/report; "
+			     "report-type=delivery-status;\n\tboundary=\"");
 	boundary(n, out);
 	buf_append_cstr(out, "\"\nContent-Transfer-Encoding: 8bit\n\n"
 			     "This message consists of several MIME parts.\n");
@@ -175,8 +173,7 @@ put_explanation(const struct notice *n, struct buf *out)
 {
 	if (n->kind == NOTICE_POSTMASTER)
 		return;
-	buf_printf(out, "This is the mail system at host %s.\n\n",
-		   n->hostname);
+	buf_printf(out, "This is the mail system at host %s.\n\n", n->hostname);
 	switch (n->kind) {
 	case NOTICE_FAILURE:
 		buf_printf(out,
@@ -216,8 +213,7 @@ put_people_part(const struct notice *n, struct buf *out)
 {
 	struct buf prefix = BUF_INIT, text = BUF_INIT;
 
-	start_part(n, "Notification", "text/plain; charset=utf-8", "8bit",
-		   out);
+	start_part(n, "Notification", "text/plain; charset=utf-8", "8bit", out);
 	put_explanation(n, out);
 	for (size_t i = 0; i < n->n_rcpts; i++) {
 		const struct notice_rcpt *r = &n->rcpts[i];
@@ -275,8 +271,7 @@ put_original_recipient(const struct notice_rcpt *r, struct buf *out)
 }
 
 static void
-put_diagnostic(const struct notice *n, const struct why *why,
-	       struct buf *out)
+put_diagnostic(const struct notice *n, const struct why *why, struct buf *out)
 {
 	bool remote = why->diag_type && why->diagnostic.len > 0;
 	struct buf prefix = BUF_INIT;

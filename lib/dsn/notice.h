@@ -22,7 +22,7 @@ enum notice_kind {
 	NOTICE_DELAY,
 	NOTICE_SUCCESS,
 	NOTICE_POSTMASTER, /* for the local postmaster */
-	NOTICE_REPORT,	   /* what sendmail -bv or -v asked for */
+	NOTICE_REPORT,     /* what sendmail -bv or -v asked for */
 };
 
 /* Strings are borrowed, never NULL unless said. Addresses are in external
@@ -36,23 +36,23 @@ struct notice_rcpt {
 
 struct notice {
 	enum notice_kind kind;
-	const char *queue_id;	/* of the message it is about */
-	const char *sender;	/* of that message; the null sender as the mail
-				   daemon's address */
-	const char *to;		/* who gets the notice */
-	const char *daemon;	/* MAILER-DAEMON@host, for From: */
-	const char *hostname;	/* this one */
-	const char *mail_name;	/* "Postfix": in X- fields */
-	const char *envid;	/* "" */
-	int64_t now;		/* microseconds since the epoch */
-	int64_t arrival;	/* the same, of the message */
-	int64_t retry_until;	/* delays: when we give up; 0: unknown */
-	int64_t delayed;	/* delays: microseconds since arrival */
+	const char *queue_id;  /* of the message it is about */
+	const char *sender;    /* of that message; the null sender as the mail
+				  daemon's address */
+	const char *to;        /* who gets the notice */
+	const char *daemon;    /* MAILER-DAEMON@host, for From: */
+	const char *hostname;  /* this one */
+	const char *mail_name; /* "Postfix": in X- fields */
+	const char *envid;     /* "" */
+	int64_t now;           /* microseconds since the epoch */
+	int64_t arrival;       /* the same, of the message */
+	int64_t retry_until;   /* delays: when we give up; 0: unknown */
+	int64_t delayed;       /* delays: microseconds since arrival */
 	bool smtputf8;
-	bool seven_bit;		/* the message is */
-	bool headers_only;	/* only its header follows */
-	bool probe;		/* reports: nothing was delivered (-bv) */
-	bool obsolete_from;	/* header_from_format = obsolete */
+	bool seven_bit;     /* the message is */
+	bool headers_only;  /* only its header follows */
+	bool probe;         /* reports: nothing was delivered (-bv) */
+	bool obsolete_from; /* header_from_format = obsolete */
 	const struct notice_rcpt *rcpts;
 	size_t n_rcpts;
 };

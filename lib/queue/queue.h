@@ -182,10 +182,12 @@ void queue_finish(struct queue *q, struct queue_message *m);
  * Keep m for later: a segment message moves to deferred/, one that is there
  * gets a state record. m->state, m->last (reasons per recipient), next
  * attempt (microseconds). Frees m. On an I/O error it logs, and the message
- * stays where it is, to be tried after the next rescan: false.
+ * stays where it is and is left alone until then, or until the next owner
+ * comes: false.
  */
 bool queue_defer(struct queue *q, struct queue_message *m, int64_t next);
-/* Move to hold/ (from incoming or deferred). Frees m. */
+/* Move to hold/ (from incoming or deferred). Frees m. false: logged; the
+ * message stays where it is, for a minute at least. */
 bool queue_hold(struct queue *q, struct queue_message *m);
 /* Give m back untouched (shutdown, or because it will be scanned again). */
 void queue_release(struct queue *q, struct queue_message *m);

@@ -19,6 +19,7 @@ enum {
 	RENAME_MIN = 64 * 1024,  /* smaller messages share segments */
 	RECORDS_MAX = 64 * 1024, /* of state before a file is rewritten */
 	CLASH_TRIES = 10,
+	HOLD_AGAIN_USEC = 60000000, /* after the disk refused to hold it */
 };
 
 /* ---- what queue_sync() has to do ---- */
@@ -178,8 +179,14 @@ state_append_done(struct queue *q, struct held *h)
 	int fd = open_for_record(h);
 
 	if (fd < 0 ||
-	    !queue_state_write_done(fd, h->fresh, h->n_fresh, &h->state_end))
-		return record_failed(h, fd);
+	    !queue_state_write_done(fd, h->fresh, h->n_fresh, &h->state_end)) {
+		int saved = errno;
+
+		if (fd >= 0)
+			close(fd);
+		errno = saved;
+		return false;
+	}
 	h->n_fresh = 0;
 	move_sync_fd_later(q, fd);
 	return true;
@@ -432,11 +439,20 @@ queue_hold(struct queue *q, struct queue_message *m)
 
 	if (h->seg) {
 		ok = move_to_file(q, h, "hold", io_now());
+		if (!ok)
+			segment_put_off(
+			    segment_put(h->seg, h->h.offset, ENTRY_TAKEN),
+			    io_now() + HOLD_AGAIN_USEC);
 		held_put_back(q, h, ok ? ENTRY_MOVING : ENTRY_IDLE);
 		return ok;
 	}
 	queue_path("hold", m->id, &to);
 	ok = !h->touched || state_append(q, h, io_now(), true);
+	if (ok && h->touched) {
+		/* Recorded, under a name that the file is about to lose. */
+		h->touched = false;
+		q->n_touched--;
+	}
 	if (ok && strcmp(m->queue_name, "hold") != 0) {
 		ok = move_rename(q, m->place.path, buf_cstr(&to));
 		if (!ok)

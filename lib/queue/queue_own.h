@@ -31,7 +31,9 @@ struct held;
 struct entry {
 	int64_t offset;
 	enum entry_state state;
-	struct held *held; /* while taken */
+	uint32_t not_before; /* seconds since the epoch: it could not be moved;
+				until then it is left alone */
+	struct held *held;   /* while taken */
 };
 
 /* A recipient of a segment message that nobody holds, done. */
@@ -90,6 +92,7 @@ struct queue {
 	size_t n_dirty, cap_dirty;
 	size_t n_touched;
 	bool settle; /* a segment may have become removable */
+	bool full;   /* the journal does not grow: what is done goes without */
 	/* queue_scan_incoming() */
 	struct strvec scan; /* segments of this pass */
 	size_t scan_at;
@@ -119,6 +122,10 @@ struct entry *segment_find(struct segment *s, int64_t offset);
 struct entry *segment_put(struct segment *s, int64_t offset,
 			  enum entry_state state);
 void segment_set(struct segment *s, struct entry *e, enum entry_state state);
+/* Leave an idle message alone until then (microseconds since the epoch). */
+void segment_put_off(struct entry *e, int64_t until);
+/* Is it idle, and not to be left alone? */
+bool segment_entry_due(const struct entry *e);
 /* Has the writer gone? Asks the lock. */
 bool segment_is_unlocked(struct segment *s);
 /* Make entries for the images behind s->end. Of what cannot be read in a file
@@ -169,7 +176,8 @@ bool move_rename(struct queue *q, const char *from, const char *to);
 void move_sync_dir_later(struct queue *q, const char *path);
 void move_sync_fd_later(struct queue *q, int fd);
 void move_sync_fds(struct queue *q);
-/* Record, without more, which recipients were finished since. */
+/* Record, without more, which recipients were finished since. false: errno,
+ * not logged. */
 bool state_append_done(struct queue *q, struct held *h);
 /* Append a state record to the file at path and set its time; sync later
  * when durable. */

@@ -261,7 +261,7 @@ queue_take(struct queue *q, const char *id, const char *segment, int64_t offset)
 	if (!s || offset < 0)
 		return NULL;
 	e = segment_find(s, offset);
-	if (e && e->state != ENTRY_IDLE)
+	if (e && !segment_entry_due(e))
 		return NULL;
 	h = held_from_segment(q, s, offset, false, &st);
 	if (h)
@@ -526,6 +526,10 @@ queue_defer(struct queue *q, struct queue_message *m, int64_t next)
 
 	if (h->seg) {
 		ok = move_to_file(q, h, "deferred", next);
+		if (!ok)
+			segment_put_off(
+			    segment_put(h->seg, h->h.offset, ENTRY_TAKEN),
+			    next);
 		held_put_back(q, h, ok ? ENTRY_MOVING : ENTRY_IDLE);
 		return ok;
 	}

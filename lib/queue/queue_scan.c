@@ -91,7 +91,7 @@ scan_segment(struct queue *q, struct segment *s, size_t max,
 		enum queue_read st;
 		struct held *h;
 
-		if (e->state != ENTRY_IDLE || moved_already(q, s, e))
+		if (!segment_entry_due(e) || moved_already(q, s, e))
 			continue;
 		h = held_from_segment(q, s, e->offset, true, &st);
 		if (h) {

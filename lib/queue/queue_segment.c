@@ -163,6 +163,23 @@ segment_set(struct segment *s, struct entry *e, enum entry_state state)
 }
 
 void
+segment_put_off(struct entry *e, int64_t until)
+{
+	int64_t seconds = until / 1000000;
+
+	e->not_before = seconds < 0		? 0
+			: seconds > UINT32_MAX ? UINT32_MAX
+					       : (uint32_t)seconds;
+}
+
+bool
+segment_entry_due(const struct entry *e)
+{
+	return e->state == ENTRY_IDLE &&
+	       (!e->not_before || e->not_before <= io_now() / 1000000);
+}
+
+void
 segment_add_done(struct segment *s, int64_t offset, uint32_t index)
 {
 	for (size_t i = 0; i < s->n_done; i++)
@@ -331,10 +348,13 @@ segment_settle(struct queue *q, struct segment *s, int64_t now)
 			    htab_remove(q->segments, span_of(s->path)));
 		return;
 	}
-	/* All of it must have been read, and the journal must say that all of
-	 * it is done. */
+	/*
+	 * All of it must have been read, and the journal must say that all of
+	 * it is done. A full disk does not let the journal say so, and gets
+	 * room only by what goes.
+	 */
 	if (segment_is_unlocked(s) && segment_advance(q, s) && s->n_idle == 0 &&
-	    q->journal.n_pending == 0) {
+	    (q->journal.n_pending == 0 || q->full)) {
 		if (segment_remove(q, s))
 			return;
 		log_warn("remove %s: %m", s->path);

@@ -19,6 +19,7 @@ enum {
 	REWRITE_MIN = 32 * 1024, /* records in the journal: 1 MiB */
 	REWRITE_FACTOR = 4,      /* of those that mean something still */
 	COMPLAIN_USEC = 10000000,
+	UNDONE_USEC = 60000000, /* before a move that failed is tried again */
 };
 
 /* One line now and then: a full disk lasts. */
@@ -47,9 +48,11 @@ sync_files(struct queue *q)
 
 		if (!h->touched)
 			continue;
+		/* The others may lie where the disk is well. */
 		if (!state_append_done(q, h)) {
+			complain("record the state of a deferred message");
 			ok = false;
-			break;
+			continue;
 		}
 		h->touched = false;
 		q->n_touched--;
@@ -66,8 +69,10 @@ undo_move(struct queue *q, struct move *m)
 
 	if (!queue_sys_unlink(m->path))
 		strvec_add(&q->removals, m->path);
-	if (e)
+	if (e) {
 		segment_set(m->seg, e, ENTRY_IDLE);
+		segment_put_off(e, io_now() + UNDONE_USEC);
+	}
 	q->missed = true;
 }
 
@@ -261,7 +266,16 @@ queue_sync(struct queue *q)
 	if (q->n_moves && q->dirs.n == 0)
 		settle_moves(q);
 	if (!write_journal(q)) {
+		bool full = errno == ENOSPC || errno == EDQUOT;
+
 		complain("write journal/log");
+		if (full && q->settle) {
+			q->full = true;
+			settle_segments(q);
+			q->full = false;
+			/* Once more when the journal has been written. */
+			q->settle = true;
+		}
 		return false;
 	}
 	if (q->settle)

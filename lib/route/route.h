@@ -48,7 +48,8 @@ enum table_status route_class_of(struct span domain, enum addr_class *class,
  * Does the recipient exist, as far as the tables of its class can tell
  * (local_recipient_maps, relay_recipient_maps, virtual_mailbox_maps,
  * virtual_alias_maps)? FOUND also when the class has no list. ABSENT sets
- * why to the 5.1.1 "User unknown in local recipient table" text.
+ * why to the 5.1.1 "User unknown in local recipient table" text, or what the
+ * route to the error (550) or retry (450) transport says.
  */
 enum table_status route_recipient_known(const struct route *r,
 					struct why *why);

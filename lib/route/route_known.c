@@ -58,15 +58,15 @@ unknown(struct why *why, int code, const char *table)
 	return TABLE_ABSENT;
 }
 
-/* Routed to the error transport: its text, as a permanent failure. */
+/* Routed to the error or retry transport: its text, and how it fails. */
 static enum table_status
-error_route(const struct route *r, int code, struct why *why)
+error_route(const struct route *r, bool retry, struct why *why)
 {
 	char dsn[DSN_CODE_MAX];
 	struct span text = dsn_split(buf_span(&r->nexthop), "5.1.1", dsn);
 
-	dsn[0] = '5';
-	why_set_code(why, code, dsn, "%.*s", SPAN_ARG(text));
+	dsn[0] = retry ? '4' : '5';
+	why_set_code(why, retry ? 450 : 550, dsn, "%.*s", SPAN_ARG(text));
 	return TABLE_ABSENT;
 }
 
@@ -111,7 +111,9 @@ route_recipient_known(const struct route *r, struct why *why)
 	if (st != TABLE_ABSENT)
 		return st;
 	if (span_equal_cstr(buf_span(&r->transport), "error"))
-		return error_route(r, list.code, why);
+		return error_route(r, false, why);
+	if (span_equal_cstr(buf_span(&r->transport), "retry"))
+		return error_route(r, true, why);
 	if (r->class == CLASS_ALIAS)
 		return unknown(why, list.code, list.table);
 	if (!list.maps || maps_is_empty(list.maps))

@@ -20,8 +20,8 @@ route_set_destination(struct route *r, struct span value, struct span domain)
 		buf_set(&r->nexthop, nexthop);
 	else if (transport.len)
 		buf_set(&r->nexthop, domain);
-	if (nexthop.len == 0 && transport.len &&
-	    span_equal_cstr(buf_span(&r->transport), "error"))
+	if (nexthop.len == 0 && (span_equal_cstr(transport, "error") ||
+				 span_equal_cstr(transport, "retry")))
 		buf_set_cstr(&r->nexthop, "Address is undeliverable");
 }
 

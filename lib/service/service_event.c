@@ -48,6 +48,15 @@ on_sigterm(evutil_socket_t sig, short what, void *arg)
 	stop();
 }
 
+/* In a chroot main.cf is out of reach: master starts a new process then. */
+static bool
+can_reload(void)
+{
+	const struct service_state *s = &service_state;
+
+	return s->def->event_reload && (!s->chroot || s->unprivileged);
+}
+
 static void
 on_sighup(evutil_socket_t sig, short what, void *arg)
 {
@@ -154,7 +163,7 @@ service_run_event(void)
 	if (!event_base)
 		log_fatal("cannot make an event loop: %m");
 	add_event(SIGTERM, EV_SIGNAL, on_sigterm, NULL);
-	if (service_state.def->event_reload)
+	if (can_reload())
 		add_event(SIGHUP, EV_SIGNAL, on_sighup, NULL);
 	master = add_event(SERVICE_MASTER_FD, EV_READ, on_master, &master);
 	listeners =
@@ -166,7 +175,7 @@ service_run_event(void)
 	}
 	if (service_state.def->event_start)
 		service_state.def->event_start(event_base);
-	if (service_state.def->event_reload)
+	if (can_reload())
 		service_tell_master(SERVICE_SAYS_RELOADS);
 	service_tell_master(SERVICE_SAYS_READY);
 	event_base_dispatch(event_base);

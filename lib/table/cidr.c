@@ -37,9 +37,10 @@ mask_host_bits(struct cidr *c)
 
 	for (int i = 0; i < family_bits(c->family) / 8; i++) {
 		int keep = c->prefix - i * 8;
-		unsigned char mask = keep >= 8	 ? 0xff
-				     : keep <= 0 ? 0
-						 : (unsigned char)(0xff << (8 - keep));
+		unsigned char mask = keep >= 8 ? 0xff
+				     : keep <= 0
+					 ? 0
+					 : (unsigned char)(0xff << (8 - keep));
 
 		any |= (c->bytes[i] & (unsigned char)~mask) != 0;
 		c->bytes[i] &= mask;

@@ -67,8 +67,8 @@ find(struct maps *m, struct span key, bool partial, struct buf *value,
 		if (status == TABLE_ABSENT)
 			continue;
 		if (status == TABLE_RETRY) {
-			log_warn("%s lookup error for \"%.*s\"",
-				 table_spec(t), shown, key.data);
+			log_warn("%s lookup error for \"%.*s\"", table_spec(t),
+				 shown, key.data);
 		} else if (value->len == 0) {
 			log_warn("%s lookup of %.*s returns an empty string "
 				 "result",

@@ -92,7 +92,7 @@ add_file(struct match_list *m, const char *path, bool negated, int depth)
 	if (!fp) {
 		if (depth >= FILE_DEPTH_MAX)
 			errno = ELOOP;
-		log_error("%s: open file %s: %m", m->name, path);
+		log_error("open file %s: %m", path);
 		add_element(m, negated)->kind = ELEMENT_BAD;
 		return;
 	}
@@ -100,7 +100,7 @@ add_file(struct match_list *m, const char *path, bool negated, int depth)
 	while (textmap_next(&tm, &line))
 		add_list(m, line, negated, depth + 1);
 	if (tm.failed) {
-		log_error("%s: read file %s: %m", m->name, path);
+		log_error("read file %s: %m", path);
 		add_element(m, negated)->kind = ELEMENT_BAD;
 	}
 	textmap_free(&tm);
@@ -225,8 +225,7 @@ table_has_domain(struct match_list *m, struct element *e, struct span name,
 			break;
 		rest = span_from(rest, (size_t)dot + 1);
 		s = table_has(m, e,
-			      span_from(rest,
-					m->flags & MATCH_PARENT ? 1 : 0),
+			      span_from(rest, m->flags & MATCH_PARENT ? 1 : 0),
 			      why);
 	}
 	return s;
@@ -271,8 +270,8 @@ element_has_name(struct match_list *m, struct element *e, struct span name,
 }
 
 static enum table_status
-element_has_address(struct match_list *m, struct element *e,
-		    struct span addr, struct why *why)
+element_has_address(struct match_list *m, struct element *e, struct span addr,
+		    struct why *why)
 {
 	struct cidr parsed;
 
@@ -309,8 +308,7 @@ element_has(struct match_list *m, struct element *e, struct span name,
 }
 
 static enum table_status
-has(struct match_list *m, struct span name, struct span addr,
-    struct why *why)
+has(struct match_list *m, struct span name, struct span addr, struct why *why)
 {
 	for (size_t i = 0; m && i < m->n; i++) {
 		struct element *e = &m->v[i];

@@ -9,12 +9,11 @@
 
 struct memtable {
 	struct htab *entries; /* to char * */
-	size_t pos;	      /* of the walk */
+	size_t pos;           /* of the walk */
 };
 
 bool
-memtable_add(struct table *t, struct span key, struct span value,
-	     bool replace)
+memtable_add(struct table *t, struct span key, struct span value, bool replace)
 {
 	struct memtable *m = t->data;
 
@@ -47,8 +46,8 @@ memtable_get(struct table *t, struct span key, struct buf *value,
 }
 
 enum table_status
-memtable_next(struct table *t, bool first, struct buf *key,
-	      struct buf *value, struct why *why)
+memtable_next(struct table *t, bool first, struct buf *key, struct buf *value,
+	      struct why *why)
 {
 	struct memtable *m = t->data;
 	struct span k;

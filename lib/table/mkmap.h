@@ -17,12 +17,12 @@
 #include "lib/base/span.h"
 
 enum {
-	MKMAP_UPDATE = 1 << 0,	/* keep the entries that are there */
-	MKMAP_REPLACE = 1 << 1, /* a later entry with the same key wins */
-	MKMAP_IGNORE = 1 << 2,	/* no warning about one; the first wins */
-	MKMAP_EXISTING = 1 << 3,/* the file must exist */
-	MKMAP_PLAIN = 1 << 4,	/* no NUL behind keys and values */
-	MKMAP_NUL = 1 << 5,	/* look only at keys with one (deletion) */
+	MKMAP_UPDATE = 1 << 0,   /* keep the entries that are there */
+	MKMAP_REPLACE = 1 << 1,  /* a later entry with the same key wins */
+	MKMAP_IGNORE = 1 << 2,   /* no warning about one; the first wins */
+	MKMAP_EXISTING = 1 << 3, /* the file must exist */
+	MKMAP_PLAIN = 1 << 4,    /* no NUL behind keys and values */
+	MKMAP_NUL = 1 << 5,      /* look only at keys with one (deletion) */
 };
 
 struct mkmap;

@@ -23,7 +23,7 @@ struct maker {
 	DBTYPE type;
 	char *target; /* what m->path is, symbolic links followed */
 	char *build;  /* the file being written: target, or one beside it */
-	int fd;	      /* of build, with an exclusive lock */
+	int fd;       /* of build, with an exclusive lock */
 	int old_fd;   /* of target when it is to be replaced, locked; or -1 */
 	struct stat old;
 };
@@ -84,8 +84,8 @@ open_old(struct mkmap *m, struct maker *k, char **error)
 	k->old_fd = -1;
 	if (unlink(k->target) == 0)
 		return 0;
-	*error = mem_sprintf("remove zero-length database file %s: %s",
-			     m->path, strerror(errno));
+	*error = mem_sprintf("remove zero-length database file %s: %s", m->path,
+			     strerror(errno));
 	return -1;
 }
 
@@ -95,8 +95,8 @@ open_beside(const char *path)
 {
 	for (;;) {
 		struct stat by_fd, by_name;
-		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-			      0600);
+		int fd =
+		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 		if (fd < 0)
 			return -1;
@@ -139,8 +139,7 @@ drop_build(struct maker *k)
 
 /* Mode, owner and, for an update, the content of the old file. */
 static bool
-prepare_beside(const struct mkmap *m, struct maker *k, bool exists,
-	       mode_t mode)
+prepare_beside(const struct mkmap *m, struct maker *k, bool exists, mode_t mode)
 {
 	if (exists && fchown(k->fd, k->old.st_uid, k->old.st_gid) < 0)
 		log_debug("chown %s: %m", k->build);
@@ -247,8 +246,8 @@ put_entry(struct mkmap *m, struct span key, struct span value, bool replace)
 {
 	struct maker *k = m->data;
 	DBT kd = make_dbt(key), vd = make_dbt(value);
-	int rc = k->db->put(k->db, NULL, &kd, &vd,
-			    replace ? 0 : DB_NOOVERWRITE);
+	int rc =
+	    k->db->put(k->db, NULL, &kd, &vd, replace ? 0 : DB_NOOVERWRITE);
 
 	if (rc == DB_KEYEXIST)
 		return 1;

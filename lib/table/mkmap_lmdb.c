@@ -17,7 +17,7 @@
 enum { GROW_MAX = 40 };
 
 struct change {
-	size_t key, key_len;	 /* in text */
+	size_t key, key_len; /* in text */
 	size_t value, value_len;
 	bool deleted;
 };
@@ -71,24 +71,22 @@ open_lmdb(struct mkmap *m, const char *name, mode_t mode, char **error)
 	m->data = k;
 	k->index = htab_new();
 	/* LMDB applies the umask and would create what must exist. */
-	fd = open(m->path,
-		  O_RDWR | O_CLOEXEC |
-		      (m->flags & MKMAP_EXISTING ? 0 : O_CREAT),
-		  mode);
+	fd =
+	    open(m->path,
+		 O_RDWR | O_CLOEXEC | (m->flags & MKMAP_EXISTING ? 0 : O_CREAT),
+		 mode);
 	rc = fd < 0 ? errno : 0;
 	if (fd >= 0)
 		close(fd);
 	if (rc == 0)
-		rc = lmdb_open_env(&k->env, m->path, 0,
-				   lmdb_map_size(), mode);
+		rc = lmdb_open_env(&k->env, m->path, 0, lmdb_map_size(), mode);
 	if (rc == 0 && !(k->locked = lmdb_lock(k->env, F_WRLCK)))
 		rc = errno;
 	if (rc == 0)
 		rc = open_database(k);
 	if (rc == 0)
 		return true;
-	*error = mem_sprintf("open database %s: %s", m->path,
-			     mdb_strerror(rc));
+	*error = mem_sprintf("open database %s: %s", m->path, mdb_strerror(rc));
 	free_maker(k);
 	return false;
 }
@@ -173,8 +171,7 @@ delete_entry(struct mkmap *m, struct span key)
 	struct change *c;
 	int rc;
 
-	if (key.len == 0 ||
-	    key.len > (size_t)mdb_env_get_maxkeysize(k->env))
+	if (key.len == 0 || key.len > (size_t)mdb_env_get_maxkeysize(k->env))
 		return 0;
 	c = find_change(k, key);
 	rc = exists(m, key, c);
@@ -199,8 +196,7 @@ apply(struct mkmap *m, MDB_txn *txn)
 
 		if (!c->deleted)
 			rc = mdb_put(txn, k->dbi, &kv, &vv, 0);
-		else if ((rc = mdb_del(txn, k->dbi, &kv, NULL)) ==
-			 MDB_NOTFOUND)
+		else if ((rc = mdb_del(txn, k->dbi, &kv, NULL)) == MDB_NOTFOUND)
 			rc = 0;
 	}
 	return rc;

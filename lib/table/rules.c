@@ -73,8 +73,7 @@ end_open_ifs(struct rules *r, const size_t *open, size_t depth)
 }
 
 struct rules *
-rules_read(const struct rule_syntax *syntax, struct textmap *tm,
-	   unsigned flags)
+rules_read(const struct rule_syntax *syntax, struct textmap *tm, unsigned flags)
 {
 	struct rules *r = mem_alloc(sizeof(*r));
 	size_t open[IF_DEPTH_MAX], depth = 0;
@@ -138,8 +137,7 @@ rules_groups(struct rule_subject *s, size_t n)
 }
 
 static void
-append_result(const struct rules *r, const struct rule *rule,
-	      struct buf *value)
+append_result(const struct rules *r, const struct rule *rule, struct buf *value)
 {
 	for (size_t i = 0; i < rule->n_parts; i++) {
 		const struct rule_part *p = &rule->parts[i];

@@ -30,7 +30,7 @@ enum rule_match {
 /* A piece of a result: literal text, or the text of a group. */
 struct rule_part {
 	struct span text; /* points into result */
-	size_t group;	  /* 0: literal */
+	size_t group;     /* 0: literal */
 };
 
 struct rule {
@@ -38,8 +38,8 @@ struct rule {
 	bool negated;
 	bool extra_text; /* RULE_ENDIF: something follows; warned about */
 	int line;
-	size_t behind;	/* RULE_IF: index of its ENDIF */
-	void *pattern;	/* of the syntax; NULL in RULE_ENDIF */
+	size_t behind; /* RULE_IF: index of its ENDIF */
+	void *pattern; /* of the syntax; NULL in RULE_ENDIF */
 	char *result;
 	struct rule_part *parts;
 	size_t n_parts;
@@ -48,7 +48,7 @@ struct rule {
 /* One look-up. */
 struct rule_subject {
 	struct span key;     /* NUL terminated as well */
-	void *parsed;	     /* of the syntax (cidr) */
+	void *parsed;        /* of the syntax (cidr) */
 	size_t n_groups;     /* of the last match, group 0 included */
 	struct span *groups; /* data is NULL for a group that took no part */
 	size_t cap_groups;
@@ -57,15 +57,14 @@ struct rule_subject {
 struct rules;
 
 struct rule_syntax {
-	const char *name;	    /* "regexp": "NAME map FILE, line N: .." */
-	const char *stray_endif;    /* warning */
+	const char *name;        /* "regexp": "NAME map FILE, line N: .." */
+	const char *stray_endif; /* warning */
 	/* Parse a line (kind, negated, pattern, result, parts). false: it was
 	 * logged and is skipped. */
 	bool (*parse)(struct rules *r, struct span line, struct rule *out);
 	/* Once per look-up; false: nothing can match. May be NULL. */
 	bool (*prepare)(struct rule_subject *s);
-	enum rule_match (*match)(const struct rules *r,
-				 const struct rule *rule,
+	enum rule_match (*match)(const struct rules *r, const struct rule *rule,
 				 struct rule_subject *s);
 	void (*free_pattern)(void *pattern);
 };
@@ -73,8 +72,8 @@ struct rule_syntax {
 struct rules {
 	const struct rule_syntax *syntax;
 	unsigned flags; /* of the table */
-	char *name;	/* for messages */
-	int line;	/* being parsed */
+	char *name;     /* for messages */
+	int line;       /* being parsed */
 	struct rule *v;
 	size_t n, cap;
 	struct rule_subject subject;
@@ -85,8 +84,7 @@ struct rules {
 struct rules *rules_read(const struct rule_syntax *syntax, struct textmap *tm,
 			 unsigned flags);
 void rules_free(struct rules *r);
-enum rule_match rules_find(struct rules *r, struct span key,
-			   struct buf *value);
+enum rule_match rules_find(struct rules *r, struct span key, struct buf *value);
 /* "NAME map FILE, line N: ..." */
 void rules_warn(const struct rules *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -67,8 +67,9 @@ parse_pattern(struct rules *r, struct span *rest, struct pattern_text *p,
 	s = span_from(s, 1);
 	end = find_delimiter(s, delimiter);
 	if (end < 0) {
-		rules_warn(r, "no closing regexp delimiter \"%c\": %s this "
-			      "rule",
+		rules_warn(r,
+			   "no closing regexp delimiter \"%c\": %s this "
+			   "rule",
 			   delimiter, engine->no_delimiter);
 		return false;
 	}
@@ -76,8 +77,9 @@ parse_pattern(struct rules *r, struct span *rest, struct pattern_text *p,
 	s = span_from(s, (size_t)end + 1);
 	while (s.len > 0 && !is_space(s.data[0])) {
 		if (!engine->flag(r, s.data[0], &p->flags)) {
-			rules_warn(r, "unknown regexp option \"%c\": skipping "
-				      "this rule",
+			rules_warn(r,
+				   "unknown regexp option \"%c\": skipping "
+				   "this rule",
 				   s.data[0]);
 			return false;
 		}
@@ -94,8 +96,8 @@ add_part(struct rule *rule, struct span text, size_t group)
 {
 	if (text.len == 0 && group == 0)
 		return;
-	rule->parts = mem_realloc(rule->parts, rule->n_parts + 1,
-				  sizeof(*rule->parts));
+	rule->parts =
+	    mem_realloc(rule->parts, rule->n_parts + 1, sizeof(*rule->parts));
 	rule->parts[rule->n_parts++] = (struct rule_part){text, group};
 }
 
@@ -130,8 +132,8 @@ macro_name(struct span s, struct span all, struct span *name, size_t *len)
 		*name = span_make(s.data + 1, n - 1);
 		*len = n + 1;
 	} else {
-		while (n < s.len && (isalnum((unsigned char)s.data[n]) ||
-				     s.data[n] == '_'))
+		while (n < s.len &&
+		       (isalnum((unsigned char)s.data[n]) || s.data[n] == '_'))
 			n++;
 		*name = span_make(s.data, n);
 		*len = n;
@@ -217,8 +219,8 @@ compile(struct rules *r, const struct pattern_text *p, size_t max_group,
 	size_t groups = 0;
 
 	out->negated = p->negated;
-	out->pattern = engine->compile(r, text, p->flags, max_group > 0,
-				       &groups, &error);
+	out->pattern =
+	    engine->compile(r, text, p->flags, max_group > 0, &groups, &error);
 	free(text);
 	if (!out->pattern) {
 		rules_warn(r, "%s", error);
@@ -226,8 +228,9 @@ compile(struct rules *r, const struct pattern_text *p, size_t max_group,
 		return false;
 	}
 	if (max_group > groups) {
-		rules_warn(r, "out of range replacement index \"%zu\": "
-			      "skipping this rule",
+		rules_warn(r,
+			   "out of range replacement index \"%zu\": "
+			   "skipping this rule",
 			   max_group);
 		return false;
 	}
@@ -262,8 +265,9 @@ parse_if(struct rules *r, struct span line, struct rule *out,
 	if (!parse_pattern(r, &line, &p, engine))
 		return false;
 	if (line.len > 0) {
-		rules_warn(r, "ignoring extra text after IF statement: "
-			      "\"%.*s\"",
+		rules_warn(r,
+			   "ignoring extra text after IF statement: "
+			   "\"%.*s\"",
 			   SPAN_ARG(line));
 		rules_warn(r, "do not prepend whitespace to statements "
 			      "between IF and ENDIF");

@@ -11,7 +11,7 @@
 struct regex_engine {
 	unsigned default_flags;
 	const char *no_delimiter; /* "skipping", "ignoring" this rule */
-	const char *range;	  /* "out-of-range", "out of range" for $0 */
+	const char *range;        /* "out-of-range", "out of range" for $0 */
 	/* Toggle the flag of a letter; false: no such letter. */
 	bool (*flag)(const struct rules *r, char letter, unsigned *flags);
 	/* NULL: *error (free()). groups: will their text be needed? *n_groups

@@ -25,10 +25,10 @@ enum {
 };
 
 static const struct table_type *const types[] = {
-    &table_type_hash,	  &table_type_btree,  &table_type_lmdb,
-    &table_type_texthash, &table_type_regexp, &table_type_pcre,
-    &table_type_cidr,	  &table_type_static, &table_type_inline,
-    &table_type_unix,	  &table_type_environ, &table_type_fail,
+    &table_type_hash,     &table_type_btree,   &table_type_lmdb,
+    &table_type_texthash, &table_type_regexp,  &table_type_pcre,
+    &table_type_cidr,     &table_type_static,  &table_type_inline,
+    &table_type_unix,     &table_type_environ, &table_type_fail,
     &table_type_proxy,
 };
 
@@ -223,8 +223,9 @@ table_is_pattern(const struct table *t)
 	while (type == &table_type_proxy && !strncmp(spec, "proxy:", 6)) {
 		spec += 6;
 		colon = strchr(spec, ':');
-		type = colon ? find_type(span_make(spec, (size_t)(colon - spec)))
-			     : NULL;
+		type = colon
+			   ? find_type(span_make(spec, (size_t)(colon - spec)))
+			   : NULL;
 	}
 	return type && type->pattern;
 }
@@ -311,8 +312,7 @@ must_fold(const struct table *t)
 }
 
 enum table_status
-table_get(struct table *t, struct span key, struct buf *value,
-	  struct why *why)
+table_get(struct table *t, struct span key, struct buf *value, struct why *why)
 {
 	enum table_status status;
 
@@ -323,8 +323,8 @@ table_get(struct table *t, struct span key, struct buf *value,
 	}
 	if (!key_is_text(t, key))
 		return TABLE_ABSENT;
-	status = t->type->get(t, must_fold(t) ? table_fold(t, key) : key,
-			      value, why);
+	status = t->type->get(t, must_fold(t) ? table_fold(t, key) : key, value,
+			      why);
 	if (status != TABLE_FOUND)
 		return status;
 	if (!value_is_text(t, key, buf_span(value)) ||
@@ -334,8 +334,7 @@ table_get(struct table *t, struct span key, struct buf *value,
 }
 
 bool
-table_put(struct table *t, struct span key, struct span value,
-	  struct why *why)
+table_put(struct table *t, struct span key, struct span value, struct why *why)
 {
 	if (t->error || !t->type->put) {
 		log_warn("%s is unavailable. %s", t->spec,
@@ -385,8 +384,8 @@ table_changed(struct table *t)
 		return false;
 	if (fstat(t->watch_fd, &st) < 0 || st.st_nlink == 0)
 		return true;
-	written = (int64_t)st.st_mtim.tv_sec * 1000000 +
-		  st.st_mtim.tv_nsec / 1000;
+	written =
+	    (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
 	return io_now() - written >= SETTLE || io_now() < written;
 }
 

@@ -23,19 +23,19 @@ enum table_status {
 };
 
 enum {
-	TABLE_FOLD_FIXED = 1 << 0,  /* fold keys of fixed-string tables */
-	TABLE_FOLD_REGEX = 1 << 1,  /* match patterns without case */
-	TABLE_NO_PROXY = 1 << 2,    /* open proxy:x as x in this process */
-	TABLE_NO_REGSUB = 1 << 3,   /* refuse $1 in results (alias security) */
-	TABLE_FULL_KEY = 1 << 4,    /* never look up partial keys */
-	TABLE_UTF8 = 1 << 5,	    /* smtputf8_enable: fold and check UTF-8 */
-	TABLE_WRITE = 1 << 6,	    /* btree, hash, lmdb: table_put() and
-				       table_delete(); created when missing.
-				       One process writes, nobody else reads */
-	TABLE_QUIET = 1 << 7,	    /* commands: table_error() is enough */
-	TABLE_BASE64 = 1 << 8,	    /* values are base64, answer decoded */
-	TABLE_KEY_NUL = 1 << 9,	    /* Berkeley DB and LMDB: only keys with, */
-	TABLE_KEY_PLAIN = 1 << 10,  /* or only without a final NUL */
+	TABLE_FOLD_FIXED = 1 << 0, /* fold keys of fixed-string tables */
+	TABLE_FOLD_REGEX = 1 << 1, /* match patterns without case */
+	TABLE_NO_PROXY = 1 << 2,   /* open proxy:x as x in this process */
+	TABLE_NO_REGSUB = 1 << 3,  /* refuse $1 in results (alias security) */
+	TABLE_FULL_KEY = 1 << 4,   /* never look up partial keys */
+	TABLE_UTF8 = 1 << 5,       /* smtputf8_enable: fold and check UTF-8 */
+	TABLE_WRITE = 1 << 6,      /* btree, hash, lmdb: table_put() and
+				      table_delete(); created when missing.
+				      One process writes, nobody else reads */
+	TABLE_QUIET = 1 << 7,      /* commands: table_error() is enough */
+	TABLE_BASE64 = 1 << 8,     /* values are base64, answer decoded */
+	TABLE_KEY_NUL = 1 << 9,    /* Berkeley DB and LMDB: only keys with, */
+	TABLE_KEY_PLAIN = 1 << 10, /* or only without a final NUL */
 };
 
 struct table;
@@ -59,8 +59,8 @@ const char *table_error(const struct table *t);
 const char *table_label(const struct table *t);
 /* Match by pattern (regexp, pcre, cidr): partial keys make no sense. */
 bool table_is_pattern(const struct table *t);
-enum table_status table_get(struct table *t, struct span key,
-			    struct buf *value, struct why *why);
+enum table_status table_get(struct table *t, struct span key, struct buf *value,
+			    struct why *why);
 /* Has the file changed since it was opened? Costs one stat. LMDB tables and
  * those opened with TABLE_WRITE never do. */
 bool table_changed(struct table *t);

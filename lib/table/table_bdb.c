@@ -37,8 +37,8 @@ struct bdb {
 	char *path;
 	bool plain_first; /* keys without NUL were found last */
 	bool dirty;
-	int64_t synced;	  /* io_monotonic() */
-	struct buf key;	  /* scratch: key with its NUL */
+	int64_t synced; /* io_monotonic() */
+	struct buf key; /* scratch: key with its NUL */
 };
 
 int
@@ -55,8 +55,8 @@ bdb_open_file(DB **out, const char *path, DBTYPE type, u_int32_t flags,
 	if (rc == 0 && type == DB_HASH && (flags & DB_CREATE))
 		rc = db->set_h_nelem(db, BDB_HASH_ELEMENTS);
 	if (rc == 0) {
-		char *name = mem_sprintf("%s%s", path[0] == '/' ? "" : "./",
-					 path);
+		char *name =
+		    mem_sprintf("%s%s", path[0] == '/' ? "" : "./", path);
 
 		rc = db->open(db, NULL, name, NULL, type, flags, mode);
 		free(name);
@@ -105,9 +105,9 @@ open_locked(struct table *t, struct bdb *b)
 		return rc;
 	}
 	rc = bdb_open_file(&b->db, b->path, b->type,
-			   writes ? DB_CREATE |
-					(st.st_size == 0 ? DB_TRUNCATE : 0)
-				  : DB_RDONLY,
+			   writes
+			       ? DB_CREATE | (st.st_size == 0 ? DB_TRUNCATE : 0)
+			       : DB_RDONLY,
 			   cache_size(), 0600);
 	if (rc != 0) {
 		close(fd);

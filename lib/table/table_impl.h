@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * table_impl - what table.c and the table types share. Nobody else includes
- * it, but for the fuzz targets and unit tests.
+ * it, but for postmap(1) and tests.
  */
 #ifndef LIB_TABLE_TABLE_IMPL_H
 #define LIB_TABLE_TABLE_IMPL_H
@@ -24,24 +24,23 @@ struct table_type {
 		    struct why *why);
 	enum table_status (*del)(struct table *t, struct span key,
 				 struct why *why);
-	enum table_status (*next)(struct table *t, bool first,
-				  struct buf *key, struct buf *value,
-				  struct why *why);
+	enum table_status (*next)(struct table *t, bool first, struct buf *key,
+				  struct buf *value, struct why *why);
 };
 
 struct table {
 	const struct table_type *type; /* NULL: unknown type */
 	char *spec;
-	char *name;  /* spec behind "type:" */
+	char *name; /* spec behind "type:" */
 	char *label;
 	unsigned flags;
 	unsigned refs; /* equal tables are opened once */
 	char *error;
-	void *data;	   /* of the type */
-	int watch_fd;	   /* the file that was read, or -1 */
+	void *data;   /* of the type */
+	int watch_fd; /* the file that was read, or -1 */
 	char *watch_path;
-	struct stat seen;  /* of watch_fd when it was read */
-	struct buf folded; /* scratch for keys */
+	struct stat seen;   /* of watch_fd when it was read */
+	struct buf folded;  /* scratch for keys */
 	struct table *next; /* all open tables */
 };
 
@@ -61,8 +60,7 @@ enum table_status table_retry(struct why *why);
 void table_warn_stale(const char *source, const char *path,
 		      const struct stat *db);
 /* -F: decode in place; false: malformed (logged). */
-bool table_decode_base64(struct table *t, struct span key,
-			 struct buf *value);
+bool table_decode_base64(struct table *t, struct span key, struct buf *value);
 
 extern const struct table_type table_type_hash, table_type_btree,
     table_type_lmdb, table_type_texthash, table_type_regexp, table_type_pcre,

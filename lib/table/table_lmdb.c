@@ -25,8 +25,8 @@ struct lmdb {
 	MDB_dbi dbi;
 	MDB_txn *reader; /* reset between look-ups */
 	MDB_cursor *cursor;
-	MDB_txn *walk;	 /* of the cursor */
-	struct buf at;	 /* key where the walk is, with its NUL */
+	MDB_txn *walk; /* of the cursor */
+	struct buf at; /* key where the walk is, with its NUL */
 	char *path;
 	bool plain_first;
 	struct buf key;
@@ -254,8 +254,7 @@ failed(const struct lmdb *l, int rc, struct why *why)
 }
 
 static enum table_status
-get_lmdb(struct table *t, struct span key, struct buf *value,
-	 struct why *why)
+get_lmdb(struct table *t, struct span key, struct buf *value, struct why *why)
 {
 	struct lmdb *l = t->data;
 	bool with_nul[2];
@@ -326,8 +325,7 @@ change(struct lmdb *l, MDB_val key, MDB_val *value)
 }
 
 static bool
-put_lmdb(struct table *t, struct span key, struct span value,
-	 struct why *why)
+put_lmdb(struct table *t, struct span key, struct span value, struct why *why)
 {
 	struct lmdb *l = t->data;
 	bool nul = !(t->flags & TABLE_KEY_PLAIN);

@@ -58,8 +58,8 @@ free_pattern(void *arg)
 }
 
 static void *
-compile(const struct rules *r, const char *pattern, unsigned flags,
-	bool groups, size_t *n_groups, char **error)
+compile(const struct rules *r, const char *pattern, unsigned flags, bool groups,
+	size_t *n_groups, char **error)
 {
 	struct pattern *p;
 	PCRE2_SIZE offset;

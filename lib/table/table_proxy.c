@@ -94,8 +94,9 @@ open_proxy(struct table *t)
 	struct table *direct = NULL;
 
 	if (!strchr(t->name, ':'))
-		return table_fail(t, "open dictionary: expecting "
-				     "\"type:name\" form instead of \"%s\"",
+		return table_fail(t,
+				  "open dictionary: expecting "
+				  "\"type:name\" form instead of \"%s\"",
 				  t->name);
 	if (always_direct || (t->flags & (TABLE_NO_PROXY | TABLE_WRITE)) ||
 	    !daemon_exists()) {
@@ -134,8 +135,7 @@ ask(const struct table *t, struct span key, struct ipc_msg *msg)
 }
 
 static enum table_status
-ask_daemon(struct table *t, struct span key, struct buf *value,
-	   struct why *why)
+ask_daemon(struct table *t, struct span key, struct buf *value, struct why *why)
 {
 	/* The daemon may have ended since the last question. */
 	for (int tries = 0; tries < 2; tries++) {
@@ -168,8 +168,7 @@ ask_daemon(struct table *t, struct span key, struct buf *value,
 }
 
 static enum table_status
-get_proxy(struct table *t, struct span key, struct buf *value,
-	  struct why *why)
+get_proxy(struct table *t, struct span key, struct buf *value, struct why *why)
 {
 	const struct proxy *p = t->data;
 
@@ -179,8 +178,7 @@ get_proxy(struct table *t, struct span key, struct buf *value,
 }
 
 static bool
-put_proxy(struct table *t, struct span key, struct span value,
-	  struct why *why)
+put_proxy(struct table *t, struct span key, struct span value, struct why *why)
 {
 	const struct proxy *p = t->data;
 

@@ -37,8 +37,8 @@ free_pattern(void *pattern)
 }
 
 static void *
-compile(const struct rules *r, const char *pattern, unsigned flags,
-	bool groups, size_t *n_groups, char **error)
+compile(const struct rules *r, const char *pattern, unsigned flags, bool groups,
+	size_t *n_groups, char **error)
 {
 	regex_t *re = mem_alloc(sizeof(*re));
 	char text[256];

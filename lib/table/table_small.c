@@ -35,8 +35,7 @@ open_static(struct table *t)
 }
 
 static enum table_status
-get_static(struct table *t, struct span key, struct buf *value,
-	   struct why *why)
+get_static(struct table *t, struct span key, struct buf *value, struct why *why)
 {
 	(void)key;
 	(void)why;
@@ -66,16 +65,17 @@ static bool
 add_inline(struct table *t, struct span text)
 {
 	long eq = span_find(text, '=');
-	struct span key = span_trim(span_make(text.data,
-					      eq < 0 ? 0 : (size_t)eq));
+	struct span key =
+	    span_trim(span_make(text.data, eq < 0 ? 0 : (size_t)eq));
 	struct buf copy = BUF_INIT;
 
 	for (size_t i = 0; i < key.len; i++)
 		if (isspace((unsigned char)key.data[i]))
 			eq = -1;
 	if (eq < 0)
-		return table_fail(t, "missing '=' after attribute name: "
-				     "\"inline:%s\"; %s",
+		return table_fail(t,
+				  "missing '=' after attribute name: "
+				  "\"inline:%s\"; %s",
 				  t->name, inline_need);
 	buf_append_span(&copy, key);
 	memtable_add(t,
@@ -147,8 +147,7 @@ unix_failed(struct table *t, struct why *why)
 }
 
 static enum table_status
-get_unix(struct table *t, struct span key, struct buf *value,
-	 struct why *why)
+get_unix(struct table *t, struct span key, struct buf *value, struct why *why)
 {
 	char *name = mem_strndup(key.data, key.len);
 	const struct passwd *pw = NULL;

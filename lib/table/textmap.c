@@ -12,8 +12,8 @@
 #include "lib/sys/io.h"
 
 enum {
-	QUOTED_MAX = 30,		    /* bytes of text in a warning */
-	FILE_VALUE_MAX = 64 * 1024 * 1024,  /* bytes of all files of -F */
+	QUOTED_MAX = 30,                   /* bytes of text in a warning */
+	FILE_VALUE_MAX = 64 * 1024 * 1024, /* bytes of all files of -F */
 };
 
 void
@@ -60,8 +60,7 @@ read_physical(struct textmap *tm, struct span *line)
 		end = span_find(tm->text, '\n');
 		*line = span_make(tm->text.data,
 				  end < 0 ? tm->text.len : (size_t)end);
-		tm->text = span_from(tm->text,
-				     line->len + (end < 0 ? 0 : 1));
+		tm->text = span_from(tm->text, line->len + (end < 0 ? 0 : 1));
 	}
 	tm->physical++;
 	line->len = strnlen(line->data, line->len);
@@ -196,8 +195,7 @@ textmap_braces(struct span word, struct span *inner, char **error)
 		*error = mem_sprintf("no '{' at start of text in \"%.*s\"",
 				     SPAN_ARG(word));
 	else if ((end = closing_brace(word)) < 0)
-		*error = mem_sprintf("missing '}' in \"%.*s\"",
-				     SPAN_ARG(word));
+		*error = mem_sprintf("missing '}' in \"%.*s\"", SPAN_ARG(word));
 	else if ((size_t)end + 1 != word.len)
 		*error = mem_sprintf("syntax error after '}' in \"%.*s\"",
 				     SPAN_ARG(word));
@@ -300,12 +298,12 @@ textmap_file_value(struct span names, struct buf *out, char **error)
 			buf_append_byte(&content, '\n');
 		any = true;
 		if (content.len >= FILE_VALUE_MAX)
-			*error = mem_sprintf("open %s: %s", path,
-					     strerror(EFBIG));
+			*error =
+			    mem_sprintf("open %s: %s", path, strerror(EFBIG));
 		else if (!io_read_file(path, FILE_VALUE_MAX - content.len,
 				       &content))
-			*error = mem_sprintf("open %s: %s", path,
-					     strerror(errno));
+			*error =
+			    mem_sprintf("open %s: %s", path, strerror(errno));
 		free(path);
 	}
 	if (!*error && !any)

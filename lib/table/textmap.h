@@ -20,24 +20,23 @@
 enum { TEXTMAP_LINE_MAX = 16 * 1024 * 1024 }; /* bytes of a logical line */
 
 struct textmap {
-	FILE *fp;	/* or NULL: text, in memory */
+	FILE *fp; /* or NULL: text, in memory */
 	struct span text;
-	char *name;	/* for messages */
+	char *name; /* for messages */
 	struct buf line;
 	struct buf ahead; /* the physical line that was read too many */
 	bool have_ahead;
 	int ahead_line;
-	int physical;	/* number of the last physical line */
-	int number;	/* where the current logical line starts */
-	bool failed;	/* read error or too long: errno */
-	char *raw;	/* of getline() */
+	int physical; /* number of the last physical line */
+	int number;   /* where the current logical line starts */
+	bool failed;  /* read error or too long: errno */
+	char *raw;    /* of getline() */
 	size_t raw_cap;
 };
 
 /* Read fp (the caller closes it) or text (which must stay). */
 void textmap_init_file(struct textmap *tm, FILE *fp, const char *name);
-void textmap_init_text(struct textmap *tm, struct span text,
-		       const char *name);
+void textmap_init_text(struct textmap *tm, struct span text, const char *name);
 void textmap_free(struct textmap *tm);
 /* The next logical line, without its end; valid until the next call. false:
  * the end, or tm->failed. */
@@ -57,9 +56,9 @@ bool textmap_next_word(struct span *rest, struct span *word);
 bool textmap_inline_rules(const char *spec, struct buf *out, char **error);
 
 enum textmap_entry {
-	TEXTMAP_ENTRY,	 /* key and value */
-	TEXTMAP_NO_VALUE,/* or no key: not logged yet */
-	TEXTMAP_BAD,	 /* logged */
+	TEXTMAP_ENTRY,    /* key and value */
+	TEXTMAP_NO_VALUE, /* or no key: not logged yet */
+	TEXTMAP_BAD,      /* logged */
 };
 
 /* Is the line UTF-8? Logged when not. */

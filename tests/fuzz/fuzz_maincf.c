@@ -50,8 +50,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 4096)
 		return 0;
 	log_set_sink(drop);
-	maincf_parse(&d.main, "main.cf",
-		     span_make((const char *)data, size), &errors, &errors);
+	maincf_parse(&d.main, "main.cf", span_make((const char *)data, size),
+		     &errors, &errors);
 	n = d.main.n < 8 ? d.main.n : 8;
 	for (size_t i = 0; i < n; i++)
 		try_entry(&d, &d.main.v[i]);

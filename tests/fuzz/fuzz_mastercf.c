@@ -25,8 +25,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool ok;
 
 	log_set_sink(drop);
-	ok = mastercf_parse("master.cf",
-			    span_make((const char *)data, size), &m, &errors);
+	ok = mastercf_parse("master.cf", span_make((const char *)data, size),
+			    &m, &errors);
 	if (ok != (errors.n == 0))
 		abort();
 	for (size_t i = 0; i < m.n; i++) {

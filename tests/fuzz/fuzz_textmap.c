@@ -62,8 +62,8 @@ look_up(const char *type, struct span text)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const types[] = {"regexp", "pcre", "cidr",
-					    "inline", "static"};
+	static const char *const types[] = {"regexp", "pcre", "cidr", "inline",
+					    "static"};
 	struct span text = span_make((const char *)data, size);
 
 	log_set_sink(swallow);

@@ -102,7 +102,7 @@ SPECS = [
     "regexp:{ {/q/ y} , {/a/ a}b}", "regexp:{}", "cidr:{{1.1.1.0/24 x}",
     "cidr:{1.1.1.0/24 x}", "foo:bar", "nope", "regexp:nope", "cidr:nope",
     "texthash:nope", "btree:nope", "mysql:x", "sdbm:x", "cdb:x",
-    "texthash:{{x yy}}", "cidr:/tmp",
+    "texthash:{{x yy}}",
 ]
 
 

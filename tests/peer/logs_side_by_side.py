@@ -46,7 +46,8 @@ SERVERS = {
 ALIASES = """
 both alice, u@ok.example
 cmd "|exit 75"
-gone :fail: left the company
+gone nobody-at-all
+root alice
 """
 CHECKS = """
 /^Subject: hold/ HOLD for a look
@@ -284,7 +285,9 @@ def main():
     theirs = oracle.Postfix(scratch, postrider.free_port(), main=values)
     run(theirs)
     shutil.copy(theirs.logfile, os.path.join(out, "postfix.log"))
-    ours = postrider.Instance(main=values)
+    ours = postrider.Instance(main=values, master={
+        "relay unix": "relay unix - - n - - smtp "
+        "-o syslog_name=postfix/$service_name"})
     try:
         run(ours)
     finally:

@@ -25,6 +25,8 @@ def needs_a_module(argv):
     return any(a.startswith(("pcre:", "lmdb:")) for a in argv)
 
 
+# Its commands wait a second before they end with a fatal error.
+@pytest.mark.slow
 def test_golden_is_right(tmp_path):
     oracle.root()
     config = postmap_cases.prepare(str(tmp_path))

@@ -101,8 +101,8 @@ test_expand(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct buf out = BUF_INIT;
 		struct buf error = BUF_INIT;
-		bool ok = expand_text(span_of(cases[i].text), names, NULL,
-				      &out, &error);
+		bool ok = expand_text(span_of(cases[i].text), names, NULL, &out,
+				      &error);
 
 		if (ok != (cases[i].want != NULL))
 			fail_msg("%s: ok is %d, \"%s\"", cases[i].text, ok,
@@ -264,8 +264,7 @@ test_maincf(void **state)
 	assert_int_equal(maincf_find(&m, span_of("a"))->line, 7);
 	assert_string_equal(maincf_find(&m, span_of("b"))->value, "x");
 	assert_string_equal(maincf_find(&m, span_of("c"))->value, "");
-	assert_string_equal(maincf_find(&m, span_of("myorigin"))->value,
-			    "$a");
+	assert_string_equal(maincf_find(&m, span_of("myorigin"))->value, "$a");
 	assert_null(maincf_find(&m, span_of("d")));
 	assert_int_equal(errors.n, 2);
 	assert_string_equal(errors.v[0],
@@ -300,8 +299,8 @@ test_host(void **state)
 	buf_reset(&error);
 	assert_false(host_networks("all", "all", "all", &out, &error));
 	buf_reset(&error);
-	assert_true(host_networks("subnet", "loopback-only", "ipv4", &out,
-				  &error));
+	assert_true(
+	    host_networks("subnet", "loopback-only", "ipv4", &out, &error));
 	assert_string_equal(buf_cstr(&out), "127.0.0.0/8");
 	buf_free(&error);
 	buf_free(&out);
@@ -438,10 +437,10 @@ static void
 test_errors_are_fatal(void **state)
 {
 	static const char *const bad[] = {
-	    "smtpd_timeout = 3x\n",	 "biff = perhaps\n",
-	    "header_size_limit = 1k\n",	 "myorigin = ${x\n",
-	    "myorigin = $myorigin\n",	 "no equal sign\n",
-	    "inet_protocols = ipx\n",	 "myorigin = /nonexistent/file\n",
+	    "smtpd_timeout = 3x\n",     "biff = perhaps\n",
+	    "header_size_limit = 1k\n", "myorigin = ${x\n",
+	    "myorigin = $myorigin\n",   "no equal sign\n",
+	    "inet_protocols = ipx\n",   "myorigin = /nonexistent/file\n",
 	    "max_use = -1\n",
 	};
 
@@ -486,28 +485,26 @@ test_mailname(void **state)
 static void
 test_mastercf(void **state)
 {
-	static const char text[] =
-	    "# head\n"
-	    "smtp inet n - y - - smtpd\n"
-	    "  -o a=b -oc=d\n"
-	    "# inside\n"
-	    "  -o { e = f g } -v\n"
-	    "qmgr unix n - n 300? 1 qmgr\n"
-	    "p unix - n n - - pipe flags=X {a b} -o x\n"
-	    "short inet n - y - -\n"
-	    "odd wire n - n - - smtpd\n"
-	    "odd inet maybe - n - - smtpd\n"
-	    "odd inet n - n 5! - smtpd\n"
-	    "odd inet n - n - -1 smtpd\n";
-	static const char *const want[] = {"-o", "a=b",	    "-o", "c=d",
+	static const char text[] = "# head\n"
+				   "smtp inet n - y - - smtpd\n"
+				   "  -o a=b -oc=d\n"
+				   "# inside\n"
+				   "  -o { e = f g } -v\n"
+				   "qmgr unix n - n 300? 1 qmgr\n"
+				   "p unix - n n - - pipe flags=X {a b} -o x\n"
+				   "short inet n - y - -\n"
+				   "odd wire n - n - - smtpd\n"
+				   "odd inet maybe - n - - smtpd\n"
+				   "odd inet n - n 5! - smtpd\n"
+				   "odd inet n - n - -1 smtpd\n";
+	static const char *const want[] = {"-o", "a=b",     "-o", "c=d",
 					   "-o", "e = f g", "-v"};
 	struct strvec errors = STRVEC_INIT;
 	struct mastercf m;
 	const struct master_service *s;
 
 	(void)state;
-	assert_false(
-	    mastercf_parse("master.cf", span_of(text), &m, &errors));
+	assert_false(mastercf_parse("master.cf", span_of(text), &m, &errors));
 	assert_int_equal(m.n, 3);
 	assert_int_equal(errors.n, 5);
 	assert_string_equal(errors.v[0],

@@ -276,6 +276,61 @@ test_mbox_killed_other(void **state)
 	why_free(&why);
 }
 
+/* A lock file that somebody else may have written makes nobody cut a mailbox:
+ * its note is right in all but that. */
+static void
+test_mbox_forged_lock(void **state)
+{
+	struct copy_source src = message("Subject: x\n\nFrom me\n");
+	struct mbox_request req = mbox("forged", src);
+	struct buf warning = BUF_INIT, text = BUF_INIT;
+	struct why why = WHY_INIT;
+	struct stat st;
+	pid_t pid;
+	int fd;
+
+	(void)state;
+	req.attempts = 1;
+	assert_true(mbox_append(&req, &warning, &why));
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct dotlock l = DOTLOCK_INIT;
+		int f = open("forged", O_WRONLY | O_APPEND);
+
+		if (!dotlock_take(&l, "forged", 1, 0, 0))
+			_exit(1);
+		/* As if all that is there came after the note. */
+		dotlock_note(&l, f, 0, req.head);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(chmod("forged.lock", 0666), 0);
+	assert_false(mbox_append(&req, &warning, &why));
+	check_file("forged", ONE);
+	if (geteuid() == 0) {
+		assert_int_equal(chmod("forged.lock", 0600), 0);
+		assert_int_equal(chown("forged.lock", 65534, 65534), 0);
+		assert_false(mbox_append(&req, &warning, &why));
+		check_file("forged", ONE);
+	}
+	/* Without a text to look for, nothing is undone. */
+	assert_int_equal(stat("forged", &st), 0);
+	buf_printf(&text, "%ld\npostrider 0 %llx %llx 0 0 %llx\n", (long)pid,
+		   (unsigned long long)st.st_dev,
+		   (unsigned long long)st.st_ino, 0x2d06800538d394c2ULL);
+	assert_int_equal(unlink("forged.lock"), 0);
+	fd = open("forged.lock", O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_true(io_write_all(fd, text.data, text.len));
+	close(fd);
+	assert_false(mbox_append(&req, &warning, &why));
+	check_file("forged", ONE);
+	close(src.fd);
+	buf_free(&text);
+	buf_free(&warning);
+	why_free(&why);
+}
+
 /* ---- maildir ---- */
 
 static int
@@ -502,6 +557,7 @@ main(void)
 	    cmocka_unit_test(test_mbox),
 	    cmocka_unit_test(test_mbox_killed),
 	    cmocka_unit_test(test_mbox_killed_other),
+	    cmocka_unit_test(test_mbox_forged_lock),
 	    cmocka_unit_test(test_maildir),
 	    cmocka_unit_test(test_maildir_fails),
 	    cmocka_unit_test(test_command),

@@ -31,8 +31,8 @@ answer(enum table_status s)
 
 /* One character for each of the space-separated keys: y, n or ?. */
 static void
-check(const char *list, enum match_kind kind, unsigned flags,
-      const char *keys, const char *want)
+check(const char *list, enum match_kind kind, unsigned flags, const char *keys,
+      const char *want)
 {
 	struct match_list *m = match_list_open("test_list", list, kind, flags);
 	struct span rest = span_of(keys), key;
@@ -87,16 +87,16 @@ static void
 test_address(void **state)
 {
 	(void)state;
-	check("127.0.0.0/8 [::1]/128 [2001:db8::]/32 1.2.3.4", MATCH_ADDRESS,
-	      0, "127.1.2.3 128.0.0.1 ::1 ::2 2001:db8:1::1 1.2.3.4 1.2.3.5",
+	check("127.0.0.0/8 [::1]/128 [2001:db8::]/32 1.2.3.4", MATCH_ADDRESS, 0,
+	      "127.1.2.3 128.0.0.1 ::1 ::2 2001:db8:1::1 1.2.3.4 1.2.3.5",
 	      "ynynyyn");
 	check("!10.0.0.1 10.0.0.0/8", MATCH_ADDRESS, 0, "10.0.0.1 10.0.0.2",
 	      "ny");
 	check("cidr:{{10.0.0.0/8 x}}", MATCH_ADDRESS, 0, "10.0.0.1 11.0.0.1",
 	      "yn");
 	buf_reset(&logged);
-	check("1.1.1.1 10.0.0.1/8 2.2.2.2", MATCH_ADDRESS, 0,
-	      "1.1.1.1 2.2.2.2", "y?");
+	check("1.1.1.1 10.0.0.1/8 2.2.2.2", MATCH_ADDRESS, 0, "1.1.1.1 2.2.2.2",
+	      "y?");
 	assert_non_null(strstr(buf_cstr(&logged),
 			       "test_list: non-null host address bits in "
 			       "\"10.0.0.1/8\", perhaps you should use "
@@ -106,15 +106,15 @@ test_address(void **state)
 static void
 test_host(void **state)
 {
-	struct match_list *m = match_list_open(
-	    "test_list", "example.com, !10.1.1.1 10.0.0.0/8", MATCH_HOST,
-	    MATCH_PARENT);
+	struct match_list *m =
+	    match_list_open("test_list", "example.com, !10.1.1.1 10.0.0.0/8",
+			    MATCH_HOST, MATCH_PARENT);
 	struct why why = WHY_INIT;
 
 	(void)state;
-	assert_int_equal(match_list_has_host(m, "a.example.com", "9.9.9.9",
-					     &why),
-			 TABLE_FOUND);
+	assert_int_equal(
+	    match_list_has_host(m, "a.example.com", "9.9.9.9", &why),
+	    TABLE_FOUND);
 	assert_int_equal(match_list_has_host(m, "x", "10.1.1.1", &why),
 			 TABLE_ABSENT);
 	assert_int_equal(match_list_has_host(m, "unknown", "10.2.1.1", &why),
@@ -151,10 +151,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_string),
-	    cmocka_unit_test(test_domain),
-	    cmocka_unit_test(test_address),
-	    cmocka_unit_test(test_host),
+	    cmocka_unit_test(test_string),  cmocka_unit_test(test_domain),
+	    cmocka_unit_test(test_address), cmocka_unit_test(test_host),
 	    cmocka_unit_test(test_file),
 	};
 

@@ -99,27 +99,26 @@ test_render(void **state)
 			       "\tboundary=\"ABC.1700000000/mx.a.test\"\n"));
 	/* Same address: nothing was expanded. */
 	assert_non_null(strstr(buf_cstr(&out), "\n<to@b.test>: unreachable\n"));
-	assert_non_null(strstr(
-	    buf_cstr(&out),
-	    "Content-Type: message/delivery-status\n\n"
-	    "Reporting-MTA: dns; mx.a.test\n"
-	    "X-Mailer-Queue-ID: ABC\n"
-	    "X-Mailer-Sender: rfc822; from@a.test\n"
-	    "Arrival-Date: Sun, 13 Sep 2020 12:26:40 +0000 (UTC)\n\n"
-	    "Final-Recipient: rfc822; to@b.test\n"
-	    "Original-Recipient: rfc822;to@b.test\n"
-	    "Action: failed\n"
-	    "Status: 5.4.4\n"
-	    "Diagnostic-Code: X-Mailer; unreachable\n\n"
-	    "--ABC.1700000000/mx.a.test\n"
-	    "Content-Description: Undelivered Message\n"
-	    "Content-Type: message/rfc822\n"
-	    "Content-Transfer-Encoding: 8bit\n\n"
-	    "Return-Path: <from@a.test>\n"));
+	assert_non_null(
+	    strstr(buf_cstr(&out),
+		   "Content-Type: message/delivery-status\n\n"
+		   "Reporting-MTA: dns; mx.a.test\n"
+		   "X-Mailer-Queue-ID: ABC\n"
+		   "X-Mailer-Sender: rfc822; from@a.test\n"
+		   "Arrival-Date: Sun, 13 Sep 2020 12:26:40 +0000 (UTC)\n\n"
+		   "Final-Recipient: rfc822; to@b.test\n"
+		   "Original-Recipient: rfc822;to@b.test\n"
+		   "Action: failed\n"
+		   "Status: 5.4.4\n"
+		   "Diagnostic-Code: X-Mailer; unreachable\n\n"
+		   "--ABC.1700000000/mx.a.test\n"
+		   "Content-Description: Undelivered Message\n"
+		   "Content-Type: message/rfc822\n"
+		   "Content-Transfer-Encoding: 8bit\n\n"
+		   "Return-Path: <from@a.test>\n"));
 	buf_reset(&out);
 	notice_end(&n, &out);
-	assert_string_equal(buf_cstr(&out),
-			    "\n--ABC.1700000000/mx.a.test--\n");
+	assert_string_equal(buf_cstr(&out), "\n--ABC.1700000000/mx.a.test--\n");
 	n.obsolete_from = true;
 	n.seven_bit = true;
 	buf_reset(&out);

@@ -616,6 +616,137 @@ test_race(void **state)
 	queue_disown(q);
 }
 
+/* ---- a disk that refuses ---- */
+
+static enum queue_sys_op refused_op;
+static int refused;
+
+static int
+refuse_hook(enum queue_sys_op op)
+{
+	if (op != refused_op)
+		return 0;
+	refused++;
+	return ENOSPC;
+}
+
+/* What cannot be deferred waits nevertheless: nobody tries it all the time. */
+static void
+test_defer_refused(void **state)
+{
+	struct queue_writer *w = queue_writer_new("incoming");
+	struct queue *q;
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		assert_true(fixture_commit(w, "text\n", 5, 2, NULL));
+	q = queue_own();
+	assert_int_equal(scan_all(q), 4);
+	refused_op = QUEUE_SYS_CREATE;
+	queue_sys_hook = refuse_hook;
+	queue_rcpt_done(q, got[0], 1);
+	assert_false(queue_defer(q, got[0], io_now() + 3600 * 1000000LL));
+	assert_false(queue_defer(q, got[1], io_now() - 1000000));
+	assert_false(queue_hold(q, got[2]));
+	queue_release(q, got[3]);
+	queue_sys_hook = NULL;
+	queue_rescan_incoming(q);
+	assert_int_equal(scan_all(q), 2);
+	assert_int_equal(got[0]->env.n_rcpts, 2);
+	queue_release(q, got[0]);
+	queue_release(q, got[1]);
+	queue_disown(q);
+	/* The next owner knows of no delay, but of what was done. */
+	q = queue_own();
+	assert_int_equal(scan_all(q), 4);
+	assert_int_equal(got[0]->state[1], RCPT_DONE);
+	for (size_t i = 0; i < 4; i++)
+		queue_release(q, got[i]);
+	queue_disown(q);
+	queue_writer_free(w);
+}
+
+static bool refuse_all_writes;
+
+static int
+full_hook(enum queue_sys_op op)
+{
+	return refuse_all_writes && op == QUEUE_SYS_WRITE ? ENOSPC : 0;
+}
+
+/* Delivered mail makes room even when the journal has none. */
+static void
+test_full_makes_room(void **state)
+{
+	struct queue_writer *w = queue_writer_new("incoming");
+	struct queue *q;
+
+	(void)state;
+	assert_true(fixture_commit(w, "text\n", 5, 1, NULL));
+	queue_writer_free(w);
+	w = queue_writer_new("incoming");
+	assert_true(fixture_commit(w, "text\n", 5, 1, NULL));
+	queue_writer_free(w);
+	q = queue_own();
+	assert_int_equal(scan_all(q), 2);
+	queue_sys_hook = full_hook;
+	refuse_all_writes = true;
+	queue_finish(q, got[0]);
+	assert_false(queue_sync(q));
+	assert_int_equal(fixture_count("incoming"), 1);
+	refuse_all_writes = false;
+	assert_true(queue_sync(q));
+	queue_release(q, got[1]);
+	queue_disown(q);
+	q = queue_own();
+	assert_int_equal(scan_all(q), 1);
+	queue_release(q, got[0]);
+	queue_disown(q);
+}
+
+static int logged_errors;
+
+static void
+count_errors(enum log_level level, const char *process, const char *line)
+{
+	logged_errors += level >= LEVEL_ERROR;
+	fixture_quiet(level, process, line);
+}
+
+/* Held with something to record: the record goes in before the name does. */
+static void
+test_hold_records(void **state)
+{
+	struct queue_writer *w = queue_writer_new("incoming");
+	struct queue *q;
+	struct queue_message *m;
+
+	(void)state;
+	assert_true(fixture_commit(w, "text\n", 5, 2, NULL));
+	queue_writer_free(w);
+	q = queue_own();
+	assert_int_equal(scan_all(q), 1);
+	assert_true(queue_defer(q, got[0], io_now()));
+	assert_true(queue_sync(q));
+	assert_int_equal(scan_files(q, "deferred"), 1);
+	m = queue_open(q, "deferred", found_id[0]);
+	assert_non_null(m);
+	logged_errors = 0;
+	log_set_sink(count_errors);
+	queue_rcpt_done(q, m, 1);
+	assert_true(queue_hold(q, m));
+	assert_true(queue_sync(q));
+	assert_int_equal(logged_errors, 0);
+	queue_disown(q);
+	q = queue_own();
+	m = queue_open(q, "hold", found_id[0]);
+	assert_non_null(m);
+	assert_int_equal(m->state[0], RCPT_OPEN);
+	assert_int_equal(m->state[1], RCPT_DONE);
+	queue_release(q, m);
+	queue_disown(q);
+}
+
 /* ---- stop or fail at every operation ---- */
 
 /* What the child says before and after each step; shared memory. */
@@ -867,6 +998,9 @@ main(void)
 	    TEST(test_list),
 	    TEST(test_repair),
 	    TEST(test_race),
+	    TEST(test_defer_refused),
+	    TEST(test_full_makes_room),
+	    TEST(test_hold_records),
 	    cmocka_unit_test(test_crash_points),
 	    cmocka_unit_test(test_disk_full),
 	    cmocka_unit_test(test_io_errors),

@@ -276,6 +276,8 @@ test_known(void **state)
 	check_known("b@relay.test", TABLE_FOUND, 0, "", "");
 	check_known("x@t5.test", TABLE_ABSENT, 550, "5.7.1", "gone away");
 	check_known("x@e3.test", TABLE_ABSENT, 550, "5.3.0", "later");
+	check_known("x@t13.test", TABLE_ABSENT, 450, "4.2.9", "hm");
+	check_known("list@vmbox.test", TABLE_ABSENT, 550, "5.2.0", "no");
 	check_known("moved@mx.example.org", TABLE_ABSENT, 550, "5.1.6",
 		    "User has moved to new@there.test");
 	config.show_user_unknown_table_name = false;
@@ -336,6 +338,7 @@ setup(void **state)
 	    "t7.test discard\n.sub.test slow:\nsub.test fast:\n"
 	    "u@t8.test x:\nu+e@t8.test y:\ne2.test error:\n"
 	    "e3.test error:4.3.0 later\nt12.test SMTP:h\n"
+	    "t13.test retry:5.2.9 hm\nlist@vmbox.test error:5.2.0 no\n"
 	    "loc3@mx.example.org x:\nva@valias.test x:\n[1.2.3.9] lit:\n");
 	config.relocated_maps =
 	    table("relocated", "moved@mx.example.org new@there.test\n"

@@ -24,8 +24,8 @@ static struct buf logged; /* every line, each with a newline */
 static void
 remember(enum log_level level, const char *process, const char *line)
 {
-	static const char *const words[] = {"", "warning: ", "error: ",
-					    "fatal: ", "panic: "};
+	static const char *const words[] = {
+	    "", "warning: ", "error: ", "fatal: ", "panic: "};
 
 	(void)process;
 	buf_printf(&logged, "%s%s\n", words[level], line);
@@ -75,14 +75,13 @@ get(struct table *t, const char *key)
 
 	assert_int_equal(s == TABLE_RETRY, why_is_set(&why));
 	why_free(&why);
-	return s == TABLE_FOUND	   ? buf_cstr(&value)
+	return s == TABLE_FOUND    ? buf_cstr(&value)
 	       : s == TABLE_ABSENT ? "(absent)"
 				   : "(retry)";
 }
 
 static void
-check_spec(const char *spec, unsigned flags, const char *key,
-	   const char *want)
+check_spec(const char *spec, unsigned flags, const char *key, const char *want)
 {
 	struct table *t = table_open(spec, flags);
 
@@ -99,8 +98,8 @@ make(const char *type, const char *name, unsigned flags,
 
 	assert_non_null(m);
 	for (; *pairs; pairs += 2)
-		assert_true(mkmap_put(m, span_of(pairs[0]), span_of(pairs[1]),
-				      true));
+		assert_true(
+		    mkmap_put(m, span_of(pairs[0]), span_of(pairs[1]), true));
 	assert_true(mkmap_commit(m, &error));
 	free(path);
 }
@@ -110,11 +109,14 @@ test_casefold(void **state)
 {
 	static const char *const cases[][2] = {
 	    {"AbC z", "abc z"},
-	    {"\xc3\x80\xc3\x9f", "\xc3\xa0ss"}, /* A grave, sharp s */
+	    {"\xc3\x80\xc3\x9f", "\xc3\xa0ss"},       /* A grave, sharp s */
 	    {"\xce\xa3\xcf\x82", "\xcf\x83\xcf\x83"}, /* both sigmas */
 	    {"\xf0\x90\x90\x80", "\xf0\x90\x90\xa8"}, /* Deseret */
 	    {"\xc4\x80\xc4\x81", "\xc4\x81\xc4\x81"},
-	    {"\xff" "A", "\xff" "a"},
+	    {"\xff"
+	     "A",
+	     "\xff"
+	     "a"},
 	};
 	struct buf out = BUF_INIT;
 
@@ -134,10 +136,10 @@ static void
 test_base64(void **state)
 {
 	static const char *const cases[][2] = {
-	    {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-	    {"foob", "Zm9vYg=="}, {"\xff\xfe", "//4="}};
-	static const char *const bad[] = {"Z", "Zg=", "Zg===", "Z===", "Zm9v\n",
-					  "Zm=v", "Z g="};
+	    {"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+	    {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xfe", "//4="}};
+	static const char *const bad[] = {
+	    "Z", "Zg=", "Zg===", "Z===", "Zm9v\n", "Zm=v", "Z g="};
 	struct buf out = BUF_INIT;
 
 	(void)state;
@@ -318,8 +320,8 @@ test_cidr(void **state)
 static void
 check_database(const char *type)
 {
-	static const char *const first[] = {"k1", "v1", "k2", "v2", "k1",
-					    "dup", NULL};
+	static const char *const first[] = {"k1", "v1",  "k2", "v2",
+					    "k1", "dup", NULL};
 	static const char *const more[] = {"k3", "v3", "k1", "new", NULL};
 	struct buf key = BUF_INIT, value = BUF_INIT;
 	struct why why = WHY_INIT;
@@ -476,8 +478,8 @@ test_walk_and_delete(void **state)
 		for (int k = 0; k < 100; k++) {
 			char *text = mem_sprintf("key%03d", k);
 
-			assert_true(table_put(t, span_of(text), span_of("v"),
-					      &why));
+			assert_true(
+			    table_put(t, span_of(text), span_of("v"), &why));
 			free(text);
 		}
 		for (bool first = true;

@@ -23,6 +23,7 @@ static struct {
 	DIR *dir;
 	struct event *next;
 	bool again; /* something came while scanning: scan once more */
+	bool left;  /* a message was left for later */
 	bool stop;
 } scan;
 
@@ -57,7 +58,7 @@ end_if_asked(void)
 static void
 start_scan(void)
 {
-	scan.again = false;
+	scan.again = scan.left = false;
 	scan.dir = opendir("maildrop");
 	if (!scan.dir) {
 		log_warn("open directory maildrop: %m");
@@ -84,12 +85,20 @@ on_next(evutil_socket_t fd, short what, void *arg)
 			end_scan();
 			if (scan.again)
 				schedule(0);
+			else if (scan.left)
+				schedule(RETRY_SECONDS);
 			return;
 		}
 		if (e->d_name[0] == '.')
 			continue;
 		end_if_asked();
-		if (!pickup_message(e->d_name)) {
+		switch (pickup_message(e->d_name)) {
+		case PICKUP_DONE:
+			break;
+		case PICKUP_LATER:
+			scan.left = true;
+			break;
+		case PICKUP_NO_ROOM:
 			end_scan();
 			schedule(RETRY_SECONDS);
 			return;

@@ -31,6 +31,19 @@ log_recipient(const char *id, const struct rcpt *r, int64_t arrival,
 }
 
 static void
+put_rcpt(struct ipc *c, const struct rcpt *r, const struct why *why)
+{
+	ipc_begin(c, MSG_BOUNCE_RCPT);
+	ipc_put_cstr(c, A_RECIPIENT, r->address);
+	if (r->dsn_orcpt)
+		ipc_put_cstr(c, A_DSN_ORCPT, r->dsn_orcpt);
+	if (r->dsn_notify)
+		ipc_put_num(c, A_DSN_NOTIFY, r->dsn_notify);
+	ipc_put_why(c, why);
+	ipc_end(c);
+}
+
+static void
 put_request(struct ipc *c, const char *id, const struct queue_place *place,
 	    const struct envelope *env, const struct why *why)
 {
@@ -48,17 +61,15 @@ put_request(struct ipc *c, const char *id, const struct queue_place *place,
 		ipc_put_cstr(c, A_DSN_ENVID, env->dsn_envid);
 	ipc_put_num(c, A_DSN_RET, env->dsn_ret);
 	ipc_end_fd(c, place->fd);
-	for (size_t i = 0; i < env->n_rcpts; i++) {
-		const struct rcpt *r = &env->rcpts[i];
+	for (size_t i = 0; i < env->n_rcpts; i++)
+		put_rcpt(c, &env->rcpts[i], why);
+	if (env->n_rcpts == 0) {
+		/* They were to be found in the header. Without any recipient
+		 * there would be no notice. */
+		char name[] = "undisclosed-recipients";
+		struct rcpt unknown = {.address = name};
 
-		ipc_begin(c, MSG_BOUNCE_RCPT);
-		ipc_put_cstr(c, A_RECIPIENT, r->address);
-		if (r->dsn_orcpt)
-			ipc_put_cstr(c, A_DSN_ORCPT, r->dsn_orcpt);
-		if (r->dsn_notify)
-			ipc_put_num(c, A_DSN_NOTIFY, r->dsn_notify);
-		ipc_put_why(c, why);
-		ipc_end(c);
+		put_rcpt(c, &unknown, why);
 	}
 	ipc_begin(c, MSG_BOUNCE_END);
 	ipc_end(c);

@@ -10,12 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/htab.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/cleanup/cleanup.h"
 #include "lib/conf/conf.h"
 #include "lib/queue/queue.h"
 #include "lib/queue/queue_own.h"
+#include "lib/smtp/cmd.h"
 #include "lib/smtp/data.h"
 #include "lib/sys/io.h"
 #include "pickup/pickup_bounce.h"
@@ -38,11 +40,49 @@ struct drop {
 
 /* ---- the file ---- */
 
-static void
+static bool
 remove_file(const struct drop *d)
 {
-	if (unlink(d->path) < 0 && errno != ENOENT)
-		log_warn("remove %s: %m", d->path);
+	if (unlink(d->path) == 0 || errno == ENOENT)
+		return true;
+	log_warn("remove %s: %m", d->path);
+	return false;
+}
+
+/* Files whose message is in the queue, but that cannot be removed: name ->
+ * struct stat. */
+static struct htab *taken;
+
+/* The message is in the queue. */
+static void
+drop_taken(const struct drop *d)
+{
+	struct stat *st;
+
+	if (remove_file(d))
+		return;
+	if (!taken)
+		taken = htab_new();
+	st = mem_alloc(sizeof(*st));
+	*st = d->st;
+	free(htab_put(taken, span_of(d->name), st));
+}
+
+/* Is it in the queue already? Then only its removal is tried again. */
+static bool
+was_taken(const struct drop *d)
+{
+	const struct stat *st = taken ? htab_get(taken, span_of(d->name)) : NULL;
+	bool same;
+
+	if (!st)
+		return false;
+	same = st->st_dev == d->st.st_dev && st->st_ino == d->st.st_ino &&
+	       st->st_ctim.tv_sec == d->st.st_ctim.tv_sec &&
+	       st->st_ctim.tv_nsec == d->st.st_ctim.tv_nsec;
+	if (!same || remove_file(d))
+		free(htab_remove(taken, span_of(d->name)));
+	return same;
 }
 
 /* Anybody in the postdrop group can put anything there. */
@@ -93,7 +133,7 @@ open_drop(struct drop *d)
 		close(fd);
 		return SKIP;
 	}
-	if (is_being_written(fd)) {
+	if (is_being_written(fd) || was_taken(d)) {
 		close(fd);
 		return SKIP;
 	}
@@ -108,6 +148,33 @@ open_drop(struct drop *d)
 		corrupt_move(d->path, d->name);
 	close(fd);
 	return SKIP;
+}
+
+static bool
+is_text(const char *s)
+{
+	for (; s && *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 127)
+			return false;
+	return true;
+}
+
+/* What postdrop writes is: it goes into headers, commands and logs. */
+static bool
+is_clean(const struct envelope *e)
+{
+	bool clean = is_text(e->sender) && is_text(e->full_name) &&
+		     is_text(e->encoding) && is_text(e->dsn_envid) &&
+		     is_text(e->rewrite);
+
+	for (size_t i = 0; i < e->n_rcpts && clean; i++) {
+		const struct rcpt *r = &e->rcpts[i];
+
+		clean = is_text(r->address) &&
+			(!r->dsn_orcpt ||
+			 cmd_orcpt_is_valid(span_of(r->dsn_orcpt)));
+	}
+	return clean;
 }
 
 /* ---- through cleanup ---- */
@@ -186,28 +253,32 @@ put_recipients(struct cleanup *c, const struct drop *d)
 	}
 }
 
-/* A refusal for good goes back to the sender; other ones are tried again. */
-static bool
+/*
+ * A refusal for good goes back to the sender; other ones are tried again. One
+ * message's trouble is not another's, but a full disk is everybody's.
+ */
+static enum pickup_result
 refused(const struct drop *d, const char *id, const struct why *why)
 {
 	if (why_class(why) != WHY_BOUNCE) {
 		log_warn("%s: message not taken now: %s", d->path,
 			 buf_cstr(&why->text));
-		return false;
+		return strcmp(why->dsn, "4.3.1") == 0 ? PICKUP_NO_ROOM
+						      : PICKUP_LATER;
 	}
 	if (!pickup_bounce(id, &d->place, &d->env, why))
-		return false;
-	remove_file(d);
-	return true;
+		return PICKUP_LATER;
+	drop_taken(d);
+	return PICKUP_DONE;
 }
 
-static bool
+static enum pickup_result
 take(struct drop *d)
 {
 	struct why why = WHY_INIT;
 	struct cleanup *c = cleanup_begin(CLEANUP_PICKUP, &why);
 	char id[QUEUE_ID_MAX];
-	bool done = false;
+	enum pickup_result result = PICKUP_NO_ROOM;
 
 	if (!c) {
 		log_warn("%s: %s", d->path, buf_cstr(&why.text));
@@ -223,31 +294,36 @@ take(struct drop *d)
 	if (!put_content(c, d)) {
 		log_warn("read %s: %m", d->path);
 		cleanup_abort(c);
+		result = PICKUP_LATER;
 		goto out;
 	}
-	done = cleanup_end(c, &why);
-	if (done)
-		remove_file(d);
-	else
-		done = refused(d, id, &why);
+	if (cleanup_end(c, &why)) {
+		drop_taken(d);
+		result = PICKUP_DONE;
+	} else {
+		result = refused(d, id, &why);
+	}
 out:
 	why_free(&why);
-	return done;
+	return result;
 }
 
-bool
+enum pickup_result
 pickup_message(const char *name)
 {
 	struct drop d = {.name = name, .env = ENVELOPE_INIT};
-	bool done = true;
+	enum pickup_result result = PICKUP_DONE;
 
 	if (!queue_id_valid(span_of(name)))
-		return true;
+		return PICKUP_DONE;
 	snprintf(d.path, sizeof(d.path), "maildrop/%s", name);
 	if (open_drop(&d) == OPENED) {
-		done = take(&d);
+		if (is_clean(&d.env))
+			result = take(&d);
+		else
+			corrupt_move(d.path, d.name);
 		queue_place_close(&d.place);
 		envelope_free(&d.env);
 	}
-	return done;
+	return result;
 }

@@ -3,12 +3,13 @@
 #ifndef PICKUP_PICKUP_MESSAGE_H
 #define PICKUP_PICKUP_MESSAGE_H
 
-#include <stdbool.h>
+enum pickup_result {
+	PICKUP_DONE,    /* taken, moved away, or still being written */
+	PICKUP_LATER,   /* try this one again; others may fare better */
+	PICKUP_NO_ROOM, /* the queue does not take mail now */
+};
 
-/*
- * name lies in maildrop/. true: done with it (taken, moved away, still being
- * written). false: the queue does not take mail now; try all again later.
- */
-bool pickup_message(const char *name);
+/* name lies in maildrop/. */
+enum pickup_result pickup_message(const char *name);
 
 #endif

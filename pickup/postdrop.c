@@ -21,6 +21,7 @@
 #include "lib/conf/conf_log.h"
 #include "lib/ipc/proto.h"
 #include "lib/queue/queue.h"
+#include "lib/smtp/cmd.h"
 #include "lib/sys/io.h"
 #include "pickup/postdrop_user.h"
 
@@ -143,6 +144,15 @@ copy_text(const char *s)
 	return mem_strdup(s);
 }
 
+/* Delivery requests cut what is longer: it would mean somebody else. */
+static char *
+copy_address(const char *s)
+{
+	if (s && strlen(s) > proto_attr(A_RECIPIENT)->max)
+		give_up(EX_DATAERR, "5.1.3", "address is too long");
+	return copy_text(s);
+}
+
 static void
 copy_recipients(const struct envelope *from, struct envelope *to)
 {
@@ -150,8 +160,11 @@ copy_recipients(const struct envelope *from, struct envelope *to)
 		const struct rcpt *in = &from->rcpts[i];
 		struct rcpt *out = envelope_add_rcpt(to);
 
-		out->address = copy_text(in->address);
+		out->address = copy_address(in->address);
 		out->dsn_orcpt = copy_text(in->dsn_orcpt);
+		if (out->dsn_orcpt &&
+		    !cmd_orcpt_is_valid(span_of(out->dsn_orcpt)))
+			give_up(EX_DATAERR, "5.6.0", "malformed input");
 		out->dsn_notify =
 		    in->dsn_notify & (NOTIFY_NEVER | NOTIFY_SUCCESS |
 				      NOTIFY_FAILURE | NOTIFY_DELAY);
@@ -169,7 +182,7 @@ take_envelope(struct envelope *env)
 	if (!envelope_decode(buf_span(&frame), &from))
 		give_up(EX_DATAERR, "5.6.0", "malformed input");
 	buf_free(&frame);
-	env->sender = copy_text(from.sender);
+	env->sender = copy_address(from.sender);
 	env->full_name = copy_text(from.full_name);
 	env->dsn_envid = copy_text(from.dsn_envid);
 	env->dsn_ret = from.dsn_ret == RET_FULL || from.dsn_ret == RET_HDRS

@@ -52,6 +52,8 @@ struct active {
 	struct notice *notice; /* being written */
 	bool notice_failed;    /* no other in this attempt */
 	bool delay_notice;     /* it is, or was, about a delay */
+	bool success_notice;   /* the one being written is about a success */
+	bool success_told;     /* no other in this attempt */
 };
 
 TAILQ_HEAD(active_list, active);
@@ -154,6 +156,8 @@ struct active *active_find(const char *id);
 void active_admit(struct queue_message *qm);
 /* A recipient's result of this attempt. */
 void active_result(struct active *a, size_t rcpt, const struct why *why);
+/* The next host, which gets this recipient, writes its success notice. */
+void active_dsn_passed(struct active *a, size_t rcpt);
 /* A job came back (all its recipients have results). */
 void active_job_done(struct active *a);
 /* A recipient's new route is known; or why says why not. */

@@ -173,6 +173,15 @@ failed_and_told(const struct active *a, size_t i)
 	return failed(a, i) && (notify == 0 || (notify & NOTIFY_FAILURE));
 }
 
+/* RFC 3461 section 5.2.3: who asked hears that it arrived. */
+static bool
+sent_and_told(const struct active *a, size_t i)
+{
+	return why_is_set(&a->result[i]) &&
+	       why_class(&a->result[i]) == WHY_SENT &&
+	       (a->qm->env.rcpts[i].dsn_notify & NOTIFY_SUCCESS);
+}
+
 static bool
 delayed_and_told(const struct active *a, size_t i)
 {
@@ -307,6 +316,12 @@ attempt_done(struct active *a)
 		leave(a, verb_delete);
 		return;
 	}
+	if (!a->success_told && sender_of(a)[0] &&
+	    count_of(a, sent_and_told)) {
+		a->success_told = a->success_notice = true;
+		notice_start(a, BOUNCE_SUCCESS, sender_of(a), sent_and_told);
+		return;
+	}
 	if (a->pending == PENDING_NONE && qmgr_stopping() &&
 	    !count_of(a, failed)) {
 		for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
@@ -328,6 +343,15 @@ void
 active_notice_done(struct active *a, bool ok, const struct why *why)
 {
 	a->notice = NULL;
+	if (a->success_notice) {
+		/* The recipients have their mail: that is not taken back. */
+		if (!ok)
+			log_warn("%s: cannot write a success notice: %s",
+				 a->qm->id, buf_cstr(&why->text));
+		a->success_notice = false;
+		attempt_done(a);
+		return;
+	}
 	a->notice_failed = !ok;
 	if (ok) {
 		a->qm->delay_warned |= a->delay_notice;
@@ -344,6 +368,13 @@ active_notice_done(struct active *a, bool ok, const struct why *why)
 		leave(a, verb_delete);
 	else
 		settle(a);
+}
+
+void
+active_dsn_passed(struct active *a, size_t rcpt)
+{
+	if (rcpt < a->qm->env.n_rcpts)
+		a->qm->env.rcpts[rcpt].dsn_notify &= ~NOTIFY_SUCCESS;
 }
 
 void

@@ -253,6 +253,8 @@ rcpt_done(struct agent *ag, const struct ipc_msg *msg)
 		if ((int64_t)j->rcpts[i] != index)
 			continue;
 		if (ipc_get_why(msg, &why)) {
+			if (ipc_num(msg, A_FLAGS, 0) & RCPT_DSN_PASSED)
+				active_dsn_passed(j->msg, j->rcpts[i]);
 			active_result(j->msg, j->rcpts[i], &why);
 			j->answered++;
 		}

@@ -52,7 +52,7 @@ put_orcpt(struct buf *line, const struct agent_rcpt *r)
 	const char *address = r->orig_to[0] ? r->orig_to : r->address;
 	long semi = span_find(given, ';');
 
-	if (semi > 0) {
+	if (cmd_orcpt_is_valid(given)) {
 		buf_append_cstr(line, " ORCPT=");
 		buf_append(line, given.data, (size_t)semi + 1);
 		xtext_encode(span_from(given, (size_t)semi + 1), line);

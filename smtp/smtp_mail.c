@@ -121,6 +121,7 @@ rcpt_sent(struct transaction *t, size_t i)
 	buf_set_cstr(&why.mta, t->s->host);
 	buf_set(&why.diagnostic, buf_span(&text));
 	why.diag_type = "smtp";
+	t->req->rcpts[i].dsn_passed = t->s->features & FEATURE_DSN;
 	agent_rcpt_done(t->req, i, &why);
 	why_free(&why);
 	buf_free(&text);

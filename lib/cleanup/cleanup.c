@@ -245,10 +245,12 @@ start_content(struct cleanup *c)
 	header_reader_init(&c->reader, (size_t)conf->header_size_limit);
 }
 
+/* A notice that is refused would be written again and again; what it has of
+ * the message is limited already (bounce_size_limit). */
 static void
 check_size(struct cleanup *c)
 {
-	if (conf->message_size_limit > 0 &&
+	if (conf->message_size_limit > 0 && c->origin != CLEANUP_BOUNCE &&
 	    queue_entry_size(c->entry) + (int64_t)c->out.len >
 		conf->message_size_limit)
 		cleanup_fail(c, 552, "5.3.4", "Error: message file too big");

@@ -42,6 +42,11 @@ add_rcpt(struct cleanup *c, const char *address, const char *orig_to,
 {
 	struct rcpt *r;
 
+	/* In a request it would be cut, and mean somebody else. */
+	if (strlen(address) > proto_attr(A_RECIPIENT)->max) {
+		cleanup_fail(c, 550, "5.1.3", "recipient address is too long");
+		return;
+	}
 	if (!conf->enable_original_recipient)
 		orig_to = NULL;
 	if (is_duplicate(c, address, orig_to))
@@ -164,6 +169,10 @@ take_sender(struct cleanup *c)
 	rewrite_address(REWRITE_LOCAL, &addr);
 	if (c->do_maps)
 		cleanup_map_address(c, &addr, "envelope_sender", true);
+	if (addr.len > proto_attr(A_SENDER)->max) {
+		cleanup_fail(c, 550, "5.1.7", "sender address is too long");
+		buf_reset(&addr);
+	}
 	free(c->env.sender);
 	c->env.sender = buf_steal(&addr);
 }

@@ -168,6 +168,11 @@ enum {
 	DELIVER_REQUIRETLS = 1 << 2,
 };
 
+/* A_FLAGS of MSG_RCPT_DONE */
+enum {
+	RCPT_DSN_PASSED = 1 << 0, /* the next host writes the notices */
+};
+
 /* A_OPERATION of MSG_SUPER */
 enum super_op {
 	SUPER_DELETE = 1,

@@ -193,6 +193,8 @@ agent_rcpt_tell(struct agent_request *req, size_t i, const struct why *why)
 	if (!req->lost) {
 		ipc_begin(req->ipc, MSG_RCPT_DONE);
 		ipc_put_num(req->ipc, A_INDEX, r->index);
+		if (r->dsn_passed)
+			ipc_put_num(req->ipc, A_FLAGS, RCPT_DSN_PASSED);
 		ipc_put_why(req->ipc, &told);
 		ipc_end(req->ipc);
 		if (!req->hold)

@@ -45,6 +45,9 @@ struct agent_rcpt {
 	int dsn_notify;  /* NOTIFY_* or 0 */
 	int class;       /* enum addr_class, 0: unknown */
 	bool done;       /* was reported */
+	/* Set before a success is reported: the next host was told dsn_notify
+	 * and writes the notices (RFC 3461 section 5.2.2). */
+	bool dsn_passed;
 };
 
 /* One MSG_DELIVER with its recipients. Strings are never NULL. Everything

@@ -138,22 +138,30 @@ printable(struct span s)
 }
 
 bool
+cmd_orcpt_is_valid(struct span orcpt)
+{
+	long semi = span_find(orcpt, ';');
+
+	if (semi <= 0 || (size_t)semi + 1 == orcpt.len)
+		return false;
+	for (long i = 0; i < semi; i++)
+		if (!isalnum((unsigned char)orcpt.data[i]) &&
+		    orcpt.data[i] != '-')
+			return false;
+	return printable(orcpt);
+}
+
+bool
 cmd_parse_orcpt(struct span value, struct buf *out)
 {
 	long semi = span_find(value, ';');
 	size_t start = out->len;
-	struct span type;
 
-	if (semi <= 0 || (size_t)semi + 1 == value.len)
+	if (semi <= 0)
 		return false;
-	type = span_make(value.data, (size_t)semi);
-	for (size_t i = 0; i < type.len; i++)
-		if (!isalnum((unsigned char)type.data[i]) &&
-		    type.data[i] != '-')
-			return false;
 	buf_append(out, value.data, (size_t)semi + 1);
 	if (xtext_decode(span_from(value, (size_t)semi + 1), out) &&
-	    printable(span_from(buf_span(out), start)))
+	    cmd_orcpt_is_valid(span_from(buf_span(out), start)))
 		return true;
 	buf_truncate(out, start);
 	return false;

@@ -32,5 +32,8 @@ bool xtext_decode(struct span in, struct buf *out);
 void xtext_encode(struct span in, struct buf *out);
 /* ORCPT=type;xtext: append "type;text". false: not well formed. */
 bool cmd_parse_orcpt(struct span value, struct buf *out);
+/* Is "type;text" (decoded) one that may go on: the type goes into commands as
+ * it is. */
+bool cmd_orcpt_is_valid(struct span orcpt);
 
 #endif

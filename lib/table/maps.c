@@ -72,10 +72,10 @@ find(struct maps *m, struct span key, bool partial, struct buf *value,
 		} else if (value->len == 0) {
 			log_warn("%s lookup of %.*s returns an empty string "
 				 "result",
-				 m->name, shown, key.data);
+				 table_spec(t), shown, key.data);
 			log_warn("%s should return NO RESULT in case of "
 				 "NOT FOUND",
-				 m->name);
+				 table_spec(t));
 			why_set(why, "4.3.0", "Temporary lookup failure");
 			status = TABLE_RETRY;
 		}

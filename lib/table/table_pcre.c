@@ -108,18 +108,27 @@ take_groups(const struct pattern *p, struct rule_subject *s)
 	}
 }
 
+static int
+run(const struct pattern *p, const struct rule_subject *s, uint32_t options)
+{
+	return pcre2_match(p->code, (PCRE2_SPTR)s->key.data, s->key.len, 0,
+			   options, p->data, NULL);
+}
+
 static enum rule_match
 match(const struct rules *r, const struct rule *rule, struct rule_subject *s)
 {
 	const struct pattern *p = rule->pattern;
+	/* table_get() has checked the key. */
+	uint32_t options = r->flags & TABLE_UTF8 ? PCRE2_NO_UTF_CHECK : 0;
 	PCRE2_UCHAR text[256];
 	int rc;
 
 	s->n_groups = 0;
-	/* table_get() has checked the key. */
-	rc = pcre2_match(p->code, (PCRE2_SPTR)s->key.data, s->key.len, 0,
-			 r->flags & TABLE_UTF8 ? PCRE2_NO_UTF_CHECK : 0,
-			 p->data, NULL);
+	rc = run(p, s, options);
+	/* Compiled code has a small stack; the interpreter's is the heap. */
+	if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+		rc = run(p, s, options | PCRE2_NO_JIT);
 	if (rc == PCRE2_ERROR_NOMATCH)
 		return RULE_NO_MATCH;
 	if (rc < 0) {

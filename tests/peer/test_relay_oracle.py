@@ -17,7 +17,7 @@ import oracle  # noqa: E402
 import postrider  # noqa: E402
 
 USERS = ("alice", "bob")
-HEAD = (b"From: alice@HERE\r\nTo: alice@THERE\r\nMessage-Id: <%s@x>\r\n"
+HEAD = (b"From: alice@%s\r\nTo: alice@%s\r\nMessage-Id: <%s@x>\r\n"
         b"Date: Sun, 22 Nov 2026 11:00:00 +0000\r\nSubject: %s\r\n")
 BODIES = {
     "plain": b"\r\nhello\r\n",
@@ -29,7 +29,7 @@ BODIES = {
     "empty": b"\r\n",
     "header only": b"",
     "nul": b"\r\na\0b\r\n\0\r\n",
-    "cr": b"\r\na\rb\r\r\nc\r\n",
+    "cr": b"\r\na\rb\r c\r\n",
     "big": b"\r\n" + b"0123456789abcdef" * 4 * 16000 + b"\r\n",
     "many lines": b"\r\n" + b"line\r\n" * 100000,
     "folded": b"X-Fold: a\r\n b\r\n\tc\r\nX-Empty:\r\n\r\nx\r\n",
@@ -60,9 +60,8 @@ def submit(mta, here, there):
     sender, to = "alice@" + here, ["alice@" + there]
     with connect() as client:
         for name, body in BODIES.items():
-            head = HEAD.replace(b"HERE", here.encode()).replace(
-                b"THERE", there.encode())
-            raw = head % (name.replace(" ", "-").encode(), name.encode())
+            raw = HEAD % (here.encode(), there.encode(),
+                          name.replace(" ", "-").encode(), name.encode())
             client.mail(sender, ["BODY=8BITMIME"])
             client.rcpt(to[0])
             client.putcmd("data")

@@ -245,7 +245,8 @@ test_spawn_is_clean(void **state)
 	assert_int_equal(pipe(pipefd), 0);
 	signal(SIGPIPE, SIG_IGN);
 	pid = shell("echo \"$A ${HOME-none}\" $(ls /proc/self/fd | wc -l); "
-		    "grep SigIgn /proc/self/status",
+		    /* 32 and 33 are the C library's own. */
+		    "grep -c 'SigIgn:.*[08]0000000$' /proc/self/status",
 		    pipefd[1], false);
 	assert_true(pid > 0);
 	close(pipefd[1]);
@@ -255,7 +256,7 @@ test_spawn_is_clean(void **state)
 	b.data[b.len] = '\0';
 	/* 0, 1, 2 and the one that ls reads the folder with. */
 	assert_string_equal(buf_cstr(&b),
-			    "1 none 4\nSigIgn:\t0000000000000000\n");
+			    "1 none 4\n1\n");
 	close(pipefd[0]);
 	close(leak);
 	buf_free(&b);

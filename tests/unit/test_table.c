@@ -275,6 +275,8 @@ test_regexp(void **state)
 static void
 test_pcre_flags(void **state)
 {
+	char *key;
+
 	(void)state;
 	check_spec("pcre:{{/a.b/ y}}", 0, "a\nb", "y");
 	check_spec("pcre:{{/a.b/s y}}", 0, "a\nb", "(absent)");
@@ -285,6 +287,11 @@ test_pcre_flags(void **state)
 	check_spec("pcre:{{/^(a+)/U $1}}", 0, "aaa", "a");
 	check_spec("pcre:{{/^\xc3\xa9$/ y}}", TABLE_UTF8, "\xc3\x89", "y");
 	check_spec("pcre:{{/^(a)\\K(b)?/ $1.$2}}", 0, "a", "a.");
+	/* Deeper than the stack of compiled code. */
+	key = mem_alloc(60001);
+	memset(key, 'a', 60000);
+	check_spec("pcre:{{/^(?:(a)|b)*$/ $1}}", 0, key, "a");
+	free(key);
 }
 
 static void
@@ -575,6 +582,8 @@ test_maps(void **state)
 	assert_int_equal(maps_get(m, span_of("z"), &value, &why), TABLE_RETRY);
 	assert_true(was_logged("warning: fail:x lookup error for \"z\"\n"));
 	assert_int_equal(maps_get(m, span_of("e"), &value, &why), TABLE_RETRY);
+	assert_true(was_logged("inline:{b=3, {e=}} lookup of e returns an "
+			       "empty string result\n"));
 	assert_int_equal(maps_get(m, span_of(""), &value, &why), TABLE_ABSENT);
 	maps_free(m);
 	m = maps_open("empty", " , ", 0);

@@ -502,7 +502,7 @@ print_roff(FILE *f, const char *s, bool line_start)
 
 static const char manual_head[] =
     ".\\\" Generated from conf/params.def.\n"
-    ".TH POSTCONF 5 \"\" \"Postrider\" \"File formats\"\n"
+    ".TH POSTCONF 5 \"November 22, 2026\" \"Postrider\" \"File formats\"\n"
     ".SH NAME\npostconf \\- parameters of main.cf\n"
     ".SH DESCRIPTION\n"
     "The file main.cf holds lines \"name = value\". A line that begins with\n"

@@ -246,7 +246,9 @@ local_deliver_rcpt(struct agent_request *req, size_t i,
 	};
 
 	local_deliver_addr(&j, &top);
-	local_forward_all(&j, &top);
+	/* What is tried again is forwarded then, or it would be each time. */
+	if (!j.deferred)
+		local_forward_all(&j, &top);
 	conclude(&j, &top);
 	free_job(&j);
 }

@@ -15,10 +15,11 @@
 #define ENV_HOSTNAME "POSTLOG_HOSTNAME"
 #define ENV_TAG "MAIL_LOGTAG"
 
+/* The user of a set-gid program must not choose what lines look like. */
 static const char *
 env_or(const char *name, const char *dflt)
 {
-	const char *value = getenv(name);
+	const char *value = secure_getenv(name);
 
 	return value && *value ? value : dflt;
 }

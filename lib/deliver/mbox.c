@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/mem.h"
 #include "lib/deliver/dotlock.h"
 #include "lib/deliver/status.h"
 #include "lib/sys/io.h"
@@ -160,6 +161,28 @@ append(const struct mbox_request *req, int fd, bool regular, int64_t size,
 	return false;
 }
 
+/*
+ * The name of a mailbox that is new. Not every system syncs it with the file;
+ * a directory that we may not read is not ours to sync.
+ */
+static bool
+sync_name(const char *path, struct why *why)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash ? mem_strndup(path, (size_t)(slash - path) + 1)
+			  : mem_strdup(".");
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd < 0 || fsync(fd) == 0 || errno == EINVAL;
+
+	if (!ok)
+		why_set(why, status_of_errno(errno),
+			"error writing message: %m");
+	if (fd >= 0)
+		close(fd);
+	free(dir);
+	return ok;
+}
+
 static bool
 take_dotlock(const struct mbox_request *req, struct dotlock *l,
 	     struct buf *warning, struct why *why)
@@ -210,7 +233,9 @@ mbox_append(const struct mbox_request *req, struct buf *warning,
 		goto out;
 	if (regular)
 		dotlock_note(&dot, fd, st.st_size, req->head);
-	ok = append(req, fd, regular, st.st_size, why);
+	/* Before the content: a failure leaves an empty file. */
+	ok = (!created || sync_name(req->path, why)) &&
+	     append(req, fd, regular, st.st_size, why);
 out:
 	if (fd >= 0)
 		close(fd);

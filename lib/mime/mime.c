@@ -165,7 +165,6 @@ static void
 start_body(struct mime *m)
 {
 	m->in_headers = false;
-	m->offset = 0;
 	if (m->kind == PART_LEAF || m->limits.ignore_structure || m->too_deep)
 		return;
 	if (m->depth > m->limits.nesting + 1) {
@@ -273,8 +272,10 @@ on_end(void *arg, bool empty_line, struct span rest)
 		m->ev->body(m->arg, span_make("", 0), true, 0);
 		return;
 	}
+	/* It has no line end, and may be longer than a body line may. */
 	m->kind = PART_LEAF;
-	buf_set(&m->line, rest);
+	while (rest.len)
+		rest = span_from(rest, feed_body(m, rest));
 }
 
 static const struct header_events reader_events = {on_header, on_end};

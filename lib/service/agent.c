@@ -190,6 +190,11 @@ agent_rcpt_tell(struct agent_request *req, size_t i, const struct why *why)
 	r->done = true;
 	req->n_done++;
 	soften(why, &told);
+	/* For the success notice. */
+	if (why_class(&told) == WHY_SENT && (r->dsn_notify & NOTIFY_SUCCESS) &&
+	    !r->dsn_passed)
+		why_prepend(&told, "delivery via %s: ",
+			    req->relay.len ? buf_cstr(&req->relay) : "none");
 	if (!req->lost) {
 		ipc_begin(req->ipc, MSG_RCPT_DONE);
 		ipc_put_num(req->ipc, A_INDEX, r->index);

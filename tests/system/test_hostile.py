@@ -2,15 +2,15 @@
 """What somebody who means harm tries: clients with odd bytes, local users with
 forged submissions, set-gid commands started in a strange environment; and
 that services in a chroot work."""
+import ast
 import os
 import re
 import resource
 import shutil
-import signal
 import socket
-import stat
 import struct
 import subprocess
+import sys
 import time
 
 import pytest
@@ -136,8 +136,8 @@ def test_long_address_from_header_is_refused(empty):
     assert done.returncode and empty.queue() == []
 
 
-def test_long_address_from_alias_is_refused():
-    main = {"defer_transports": "local smtp", "virtual_alias_maps":
+def test_long_address_from_map_is_refused():
+    main = {"defer_transports": "local smtp", "recipient_canonical_maps":
             "inline:{long@example.com=v@example.com" + ".x" * 2000 + "}"}
     with postrider.Instance(main=main) as mta:
         mta.sendmail("long@example.com", MESSAGE, "-f", "root")
@@ -215,6 +215,7 @@ def test_setgid_with_closed_descriptors(setgid, closed):
     """No file of ours takes the place of standard output."""
     mta, _ = setgid
     mta.command("postsuper", "-d", "ALL")
+    mta.wait_queue(0)
     done = as_nobody(setgid, "postdrop", data=submission(),
                      fds={0, 1, 2} - closed)
     assert bool(done.returncode) == (0 in closed)
@@ -228,6 +229,7 @@ def test_setgid_with_closed_descriptors(setgid, closed):
 def test_setgid_environment_and_uid(setgid):
     mta, _ = setgid
     mta.command("postsuper", "-d", "ALL")
+    mta.wait_queue(0)
     done = as_nobody(setgid, "postdrop", data=submission(), env={
         "MAIL_DEBUG": "1", "MAIL_LOGTAG": "forged\nline", "TZ": "/etc/shadow",
         "POSTLOG_SERVICE": "/tmp/x", "LD_PRELOAD": "/nonexistent.so",
@@ -238,6 +240,32 @@ def test_setgid_environment_and_uid(setgid):
     assert "forged" not in mta.log()
 
 
+@pytest.mark.parametrize("name", ["postdrop", "postqueue"])
+def test_setgid_cannot_forge_log_lines(setgid, name):
+    mta, _ = setgid
+    forged = "postfix/smtpd[1]: NOQUEUE: reject: RCPT from x[192.0.2.1]"
+    for argv in (["-c", "/nonexistent"], ["-X"]):
+        done = as_nobody(setgid, name, *argv, env={
+            "MAIL_LOGTAG": forged, "POSTLOG_HOSTNAME": forged,
+            "POSTLOG_SERVICE":
+                os.path.join(mta.queue_directory, "public/postlog")})
+        assert done.returncode
+    mta.command("postlog", "the end")
+    mta.wait_log("the end")
+    assert "192.0.2.1" not in mta.log()
+
+
+@pytest.mark.parametrize("closed", [{0}, {1}, {2}, {1, 2}], ids=str)
+def test_setgid_postqueue_with_closed_descriptors(setgid, closed):
+    """What it prints goes into no socket of ours."""
+    mta, _ = setgid
+    before = len(mta.log())
+    as_nobody(setgid, "postqueue", "-p", fds={0, 1, 2} - closed)
+    as_nobody(setgid, "postqueue", "-f", fds={0, 1, 2} - closed)
+    assert as_nobody(setgid, "postqueue", "-j").returncode == 0
+    assert "warning" not in mta.log()[before:]
+
+
 @pytest.mark.parametrize("limit", [
     (resource.RLIMIT_FSIZE, 100), (resource.RLIMIT_NOFILE, 4),
     (resource.RLIMIT_FSIZE, 0)], ids=str)
@@ -245,6 +273,7 @@ def test_setgid_with_low_limits(setgid, limit):
     """A failure, never half a message."""
     mta, _ = setgid
     mta.command("postsuper", "-d", "ALL")
+    mta.wait_queue(0)
     done = as_nobody(setgid, "postdrop", data=submission(), limits=[limit])
     assert done.returncode
     assert mta.queue() == []
@@ -259,3 +288,92 @@ def test_setgid_postqueue_lists_and_flushes_only(setgid):
     for bad in (["-i", "../../etc/passwd"], ["-s", "a\nb"], ["-i", "*"]):
         assert as_nobody(setgid, "postqueue", *bad).returncode
     assert len(mta.queue()) == 1
+
+
+# ---- what a user's command gets ----
+
+@as_root
+def test_command_has_nothing_of_ours(tmp_path):
+    """Its three descriptors, its own rights, no environment but ours."""
+    for path in [tmp_path, *tmp_path.parents][:3]:
+        os.chmod(path, 0o755)
+    out = tmp_path / "out"
+    out.mkdir()
+    os.chmod(out, 0o777)
+    script = tmp_path / "command"
+    script.write_text(f"""#!{sys.executable}
+import os
+def is_open(fd):
+    try:
+        return bool(os.fstat(fd))
+    except OSError:
+        return False
+fds = [fd for fd in range(1000) if is_open(fd)]
+for name, text in (("fds", str(fds)), ("env", str(dict(os.environ))),
+                   ("status", open("/proc/self/status").read())):
+    open("{out}/" + name, "w").write(text)
+""")
+    os.chmod(script, 0o755)
+    main = {"alias_maps": f'inline:{{cmd="|{script}"}}',
+            "local_recipient_maps": ""}
+    with postrider.Instance(main=main) as mta:
+        mta.env["SECRET"] = "of the administrator"
+        mta.sendmail("cmd@example.com", MESSAGE, "-f", "x$(id)`id`;y@x.example")
+        mta.wait_log("status=sent .delivered to command")
+    assert (out / "fds").read_text() == "[0, 1, 2]"
+    status = dict(line.split(":", 1) for line in
+                  (out / "status").read_text().splitlines())
+    assert set(status["Uid"].split()) == set(status["Gid"].split()) == {
+        str(NOBODY)}
+    assert set(status["Groups"].split()) <= {str(NOBODY)}
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    assert int(status["SigBlk"], 16) == 0
+    env = ast.literal_eval((out / "env").read_text())
+    assert "SECRET" not in env
+    assert re.fullmatch(r"[^$`;()]+", env["SENDER"])
+
+
+# ---- chroot ----
+
+CHROOT = ("pickup unix n - {} 60 1 pickup", "qmgr unix n - {} 300 1 qmgr",
+          "bounce unix - - {} - 0 bounce", "smtp unix - - {} - - smtp",
+          "relay unix - - {} - - smtp", "showq unix n - {} - - showq")
+
+
+@as_root
+def test_chroot():
+    port = postrider.free_port()
+    server = postrider.smtp_sink(rcpt={"bad@": "550 5.1.1 no",
+                                       None: "250 2.1.5 Ok"})
+    lines = {" ".join(line.split()[:2]): line.format("y") for line in CHROOT}
+    lines["smtp inet"] = f"127.0.0.1:{port} inet n - y - - smtpd"
+    main = {"transport_maps":
+            f"inline:{{remote.example=smtp:[127.0.0.1]:{server.port}}}",
+            "relay_domains": "remote.example",
+            "header_checks": "regexp:{{/^X-No:/ REJECT}}"}
+    with postrider.Instance(port=port, master=lines, main=main) as mta:
+        def round_trip():
+            with mta.smtp() as smtp:
+                smtp.sendmail("root@example.com", ["u@remote.example"],
+                              b"Subject: x\r\n\r\nx\r\n")
+            mta.sendmail("bad@remote.example", MESSAGE, "-f",
+                         "root@example.com")
+            mta.wait_queue(0)
+
+        round_trip()
+        mta.wait_log("status=bounced")
+        assert "Mail queue is empty" in mta.command("postqueue", "-p").stdout
+        jailed = {os.path.basename(argv.split()[0]): pid
+                  for pid, argv in mta.processes().items()
+                  if os.readlink(f"/proc/{pid}/root")
+                  == os.path.realpath(mta.queue_directory)}
+        assert set(jailed) >= {"pickup", "qmgr", "bounce", "smtp", "showq",
+                               "smtpd"}
+        # A reload reads main.cf, which is outside.
+        mta.write_main(header_checks="regexp:{{/^X-Other:/ REJECT}}",
+                       soft_bounce="yes", defer_transports="smtp")
+        mta.reload()
+        mta.sendmail("u@remote.example", MESSAGE)
+        mta.wait_log(r"\(deferred transport\)")
+        assert "reload ignored" not in mta.log()
+    server.stop()

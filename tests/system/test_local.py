@@ -819,6 +819,22 @@ def test_failure_of_one_of_several(mta):
 
 
 @inside
+def test_forward_waits_for_the_others(mta):
+    """Or each attempt for the one that is deferred would forward again."""
+    put("/mnt/team", 'team "|exit 75", far@remote.example\n')
+    m = mta(alias_maps="texthash:/mnt/team", default_transport="discard")
+    m.sendmail("team@example.com", "Subject: t\n\nx\n", "-f",
+               "prw@example.com")
+    m.wait_log("status=deferred")
+    for _ in range(200):
+        if [q["queue_name"] for q in m.queue()] == ["deferred"]:
+            break
+        time.sleep(0.05)
+    assert [q["queue_name"] for q in m.queue()] == ["deferred"]
+    assert "far@remote.example" not in m.log()
+
+
+@inside
 def test_kill_all_of_it(mta):
     """Every message arrives, whole, and none twice in a Maildir."""
     m = mta(home_mailbox="Maildir/")

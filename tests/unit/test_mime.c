@@ -183,6 +183,11 @@ test_parts(void **state)
 	/* long lines come in pieces */
 	check_mime("A: b", "1234567890123456789012345678901234\nx\n", 9,
 		   "0(123456789012345678901234567890)~30(1234)35(x)");
+	/* also when they begin where a header could be */
+	check_mime("Content-Type: multipart/mixed; boundary=b",
+		   "--b\n1234567890123456789012345678901234 56\nx\n", 9,
+		   "0(--b)0(123456789012345678901234567890)~30(1234 56)"
+		   "38(x)");
 }
 
 static void

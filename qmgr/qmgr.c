@@ -28,6 +28,7 @@ static struct {
 	bool flush_again;
 	bool waits_for_room;
 	bool stopping;
+	bool orphans; /* messages wait for agents of a qmgr that died */
 	int64_t scan_at; /* monotonic: when the scan is due */
 	int64_t config_time;
 } state;
@@ -92,11 +93,22 @@ scan_within(int ms)
 	event_add(state.incoming, &tv);
 }
 
+bool
+qmgr_left_to_orphan(struct queue_message *qm)
+{
+	if (!queue_is_in_delivery(qm))
+		return false;
+	state.orphans = true;
+	queue_release(qmgr_queue, qm);
+	return true;
+}
+
 static void
 admit(void *arg, struct queue_message *qm)
 {
 	(void)arg;
-	active_admit(qm);
+	if (!qmgr_left_to_orphan(qm))
+		active_admit(qm);
 }
 
 static void
@@ -158,7 +170,7 @@ consider(void *arg, const char *id, int64_t next_attempt)
 	    !active_has_room())
 		return;
 	qm = queue_open(qmgr_queue, "deferred", id);
-	if (qm)
+	if (qm && !qmgr_left_to_orphan(qm))
 		active_admit(qm);
 }
 
@@ -230,6 +242,11 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	sched_tick();
+	if (state.orphans) {
+		state.orphans = false;
+		qmgr_rescan_soon();
+		qmgr_scan_deferred(false);
+	}
 	if (++seconds % LOST_NOTICE_SECONDS == 0)
 		qmgr_rescan_soon();
 }

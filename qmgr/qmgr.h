@@ -144,6 +144,12 @@ bool qmgr_stopping(void);
 /* The last job came back while stopping. */
 void qmgr_check_stopped(void);
 
+/*
+ * Is qm in the hands of an agent of a qmgr that died? Then it was given back,
+ * and is looked for again in a second.
+ */
+bool qmgr_left_to_orphan(struct queue_message *qm);
+
 /* qmgr_intake.c */
 void intake_accept(int fd);
 

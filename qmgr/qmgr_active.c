@@ -38,12 +38,24 @@ descriptors_for_messages(void)
 	return n;
 }
 
+/*
+ * Memory is what recipients cost, and a few messages with many of them that
+ * go nowhere must not keep all others out: each may bring some.
+ */
+static size_t
+recipient_limit(void)
+{
+	return (size_t)conf->qmgr_message_recipient_limit +
+	       (size_t)conf->qmgr_message_recipient_minimum *
+		   (size_t)conf->qmgr_message_active_limit;
+}
+
 bool
 active_has_room(void)
 {
 	return count < (size_t)conf->qmgr_message_active_limit &&
 	       count < descriptors_for_messages() &&
-	       rcpt_count < (size_t)conf->qmgr_message_recipient_limit;
+	       rcpt_count < recipient_limit();
 }
 
 const struct active_list *
@@ -72,6 +84,7 @@ leave(struct active *a, bool (*verb)(struct active *a))
 	size_t n = a->qm->env.n_rcpts;
 
 	htab_remove(by_id, span_of(a->qm->id));
+	queue_mark_in_delivery(a->qm, false);
 	/* What the disk refuses is met again by a scan, when its time comes. */
 	verb(a);
 	for (size_t i = 0; i < n; i++)
@@ -385,6 +398,7 @@ active_result(struct active *a, size_t rcpt, const struct why *why)
 	why_copy(&a->result[rcpt], why);
 	if (why_class(why) == WHY_SENT) {
 		queue_rcpt_done(qmgr_queue, a->qm, rcpt);
+		queue_record(qmgr_queue);
 		qmgr_note_unsynced();
 	}
 }
@@ -440,6 +454,7 @@ active_admit(struct queue_message *qm)
 	count++;
 	rcpt_count += env->n_rcpts;
 	htab_put(by_id, span_of(qm->id), a);
+	queue_mark_in_delivery(qm, true);
 	if ((env->flags & ENVELOPE_HOLD) && !strcmp(qm->queue_name, "incoming")) {
 		leave(a, verb_hold);
 		return;

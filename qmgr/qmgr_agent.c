@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -132,6 +133,8 @@ put_request(struct ipc *c, const struct job *j)
 	ipc_put_cstr(c, A_TRANSPORT, j->dest->transport->name);
 	ipc_put_cstr(c, A_NEXTHOP, j->nexthop);
 	ipc_put_num(c, A_INDEX, (int64_t)j->n);
+	ipc_put_cstr(c, A_SEGMENT, qm->place.path);
+	ipc_put_num(c, A_OFFSET, qm->place.offset);
 	put_optional(c, A_ENCODING, e->encoding);
 	put_optional(c, A_DSN_ENVID, e->dsn_envid);
 	ipc_put_num(c, A_DSN_RET, e->dsn_ret);
@@ -269,8 +272,10 @@ handle(struct agent *ag, const struct ipc_msg *msg)
 {
 	struct transport *t = ag->transport;
 
-	if (msg->fd >= 0)
+	if (msg->fd >= 0) {
+		close(msg->fd);
 		return false;
+	}
 	switch (msg->type) {
 	case MSG_AGENT_HELLO:
 		if (ag->ready)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/mem.h"
 #include "lib/conf/conf.h"
 #include "lib/deliver/as_user_wire.h"
 #include "lib/sys/io.h"
@@ -172,6 +173,28 @@ done(bool ok, struct span data, const struct buf *warning,
 	      ok ? NULL : why);
 }
 
+/* In a spool directory where all may make files, root's Maildir could be
+ * somebody else's, with links in it that lead anywhere. */
+static bool
+is_roots_own(const char *path)
+{
+	size_t n = strlen(path);
+	struct stat st;
+	char *dir;
+	bool ok;
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	dir = mem_strndup(path, n);
+	if (mkdir(dir, 0700) < 0 && errno == ENOENT)
+		ok = true; /* what is missing above it, root makes */
+	else
+		ok = lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) &&
+		     st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH));
+	free(dir);
+	return ok;
+}
+
 static void
 op_maildir(const struct ipc_msg *m)
 {
@@ -192,6 +215,11 @@ op_maildir(const struct ipc_msg *m)
 		why_set(&why, "5.2.0",
 			"maildir delivery failed: "
 			"not permitted for this user");
+	} else if (child.is_root && !is_roots_own(path)) {
+		why_set(&why, "4.2.0",
+			"maildir delivery failed: "
+			"%s is not a directory of root's own",
+			path);
 	} else {
 		ok = maildir_deliver(&req, &access_problem, &why);
 		if (!ok && access_problem)

@@ -67,9 +67,8 @@ note_read(const char *path, struct note *n)
 {
 	char text[NOTE_MAX];
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	ssize_t len = fd >= 0 && note_is_ours(fd)
-			  ? read(fd, text, sizeof(text) - 1)
-			  : -1;
+	ssize_t len =
+	    fd >= 0 && note_is_ours(fd) ? read(fd, text, sizeof(text) - 1) : -1;
 
 	if (fd >= 0)
 		close(fd);

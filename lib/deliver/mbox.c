@@ -224,7 +224,9 @@ mbox_append(const struct mbox_request *req, struct buf *warning,
 	if (fd < 0)
 		goto out;
 	regular = S_ISREG(st.st_mode);
-	if (regular && req->owner >= 0 && (int64_t)st.st_uid != req->owner) {
+	/* The reader of a FIFO would get the mail; only root makes devices. */
+	if ((regular || S_ISFIFO(st.st_mode)) && req->owner >= 0 &&
+	    (int64_t)st.st_uid != req->owner) {
 		why_set(why, "4.2.0",
 			"destination %s is not owned by recipient", req->path);
 		goto out;

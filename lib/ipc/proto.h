@@ -12,6 +12,8 @@
  *   public/qmgr     smtpd, pickup, bounce, local: MSG_ENQUEUED (no reply)
  *                   postqueue, smtpd: MSG_FLUSH (no reply)
  *                   postsuper: MSG_SUPER -> MSG_STATUS
+ *                   a delivery agent whose qmgr died before it could take a
+ *                   report: MSG_LATE -> MSG_STATUS
  *                   showq: MSG_LIST_ACTIVE -> MSG_ACTIVE* MSG_STATUS
  *   private/NAME    qmgr to a delivery agent; the agent speaks first:
  *                   MSG_AGENT_HELLO; then any number of rounds of
@@ -35,6 +37,7 @@ enum msg_type {
 	MSG_ENQUEUED,
 	MSG_FLUSH,
 	MSG_SUPER,
+	MSG_LATE,
 	MSG_LIST_ACTIVE,
 	MSG_ACTIVE,
 	MSG_AGENT_HELLO,

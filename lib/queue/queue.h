@@ -173,6 +173,16 @@ size_t queue_scan_deferred(struct queue *q, const char *queue_name,
 struct queue_message *queue_open(struct queue *q, const char *queue_name,
 				 const char *id);
 
+/*
+ * Deliveries outlive an owner that dies: an agent that still has the message's
+ * descriptor from it may be about to finish. queue_mark_in_delivery() on
+ * before the descriptor is handed out, off when all deliveries came back;
+ * queue_is_in_delivery(): another owner marked it, and somebody who got the
+ * descriptor from that one has it still.
+ */
+void queue_mark_in_delivery(const struct queue_message *m, bool on);
+bool queue_is_in_delivery(const struct queue_message *m);
+
 /* Recipient i is done: into the journal (segments) or a state record. */
 void queue_rcpt_done(struct queue *q, struct queue_message *m, size_t i);
 /* All done: the message is to disappear. Frees m; its files go after the
@@ -196,6 +206,9 @@ void queue_release(struct queue *q, struct queue_message *m);
  * is nothing to do. The owner calls it at most every few tens of
  * milliseconds. false: the disk refused (logged); call again later. */
 bool queue_sync(struct queue *q);
+/* Write what was recorded, without a sync, so that it survives the death of
+ * this process; queue_sync() makes it survive a power loss. */
+void queue_record(struct queue *q);
 /* Is anything waiting for queue_sync()? */
 bool queue_unsynced(const struct queue *q);
 

@@ -38,8 +38,9 @@ struct journal {
 	int fd;
 	uint64_t number;
 	uint64_t count; /* records in the file, durable */
-	struct journal_record *pending;
+	struct journal_record *pending; /* not durable yet */
 	size_t n_pending, cap_pending;
+	size_t n_written; /* of those pending: in the file, not synced */
 };
 
 typedef void (*journal_fn)(void *arg, const struct journal_record *r);
@@ -54,8 +55,11 @@ bool journal_read(journal_fn fn, void *arg);
 /* Open (create) and replay; cut off what does not verify. false: errno. */
 bool journal_open(struct journal *j, journal_fn fn, void *arg);
 void journal_close(struct journal *j);
-/* To be written by the next journal_flush(). */
+/* To be made durable by the next journal_flush(). */
 void journal_add(struct journal *j, const struct journal_record *r);
+/* Write what was added, without a sync. false: errno; the next call tries
+ * again. */
+bool journal_write(struct journal *j);
 /* Make all that was added durable; on false (errno) it is kept for the next
  * call. */
 bool journal_flush(struct journal *j);

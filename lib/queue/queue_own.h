@@ -96,6 +96,7 @@ struct queue {
 	/* queue_scan_incoming() */
 	struct strvec scan; /* segments of this pass */
 	size_t scan_at;
+	int64_t scan_offset; /* of that one: before it all was looked at */
 	bool scanned; /* the pass is complete */
 	bool missed;  /* another is needed */
 	bool reader;  /* not the owner: touches nothing */

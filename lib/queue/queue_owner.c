@@ -405,6 +405,40 @@ queue_open(struct queue *q, const char *queue_name, const char *id)
 	return NULL;
 }
 
+/* ---- in delivery ---- */
+
+/*
+ * A read lock belongs to the open file, not to a process: those who got the
+ * descriptor from us keep it alive, and do not conflict with us.
+ */
+static struct flock
+image_lock(const struct queue_message *m, short type)
+{
+	return (struct flock){.l_type = type,
+			      .l_whence = SEEK_SET,
+			      .l_start = m->place.offset,
+			      .l_len = m->place.length};
+}
+
+void
+queue_mark_in_delivery(const struct queue_message *m, bool on)
+{
+	struct flock lock = image_lock(m, on ? F_RDLCK : F_UNLCK);
+
+	/* Without locks (a file system may not have them) a message may be
+	 * delivered twice after a crash, no more. */
+	fcntl(m->place.fd, F_OFD_SETLK, &lock);
+}
+
+bool
+queue_is_in_delivery(const struct queue_message *m)
+{
+	struct flock lock = image_lock(m, F_WRLCK);
+
+	return fcntl(m->place.fd, F_OFD_GETLK, &lock) == 0 &&
+	       lock.l_type != F_UNLCK;
+}
+
 /* ---- progress ---- */
 
 void

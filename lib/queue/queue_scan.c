@@ -16,6 +16,7 @@ queue_rescan_incoming(struct queue *q)
 {
 	strvec_reset(&q->scan);
 	q->scan_at = 0;
+	q->scan_offset = 0;
 	q->scanned = false;
 	q->missed = false;
 }
@@ -91,6 +92,10 @@ scan_segment(struct queue *q, struct segment *s, size_t max,
 		enum queue_read st;
 		struct held *h;
 
+		/* What was given back is for the next pass. */
+		if (e->offset < q->scan_offset)
+			continue;
+		q->scan_offset = e->offset + 1;
 		if (!segment_entry_due(e) || moved_already(q, s, e))
 			continue;
 		h = held_from_segment(q, s, e->offset, true, &st);
@@ -128,12 +133,15 @@ queue_scan_incoming(struct queue *q, size_t max,
 			n = scan_segment(q, s, max - taken, fn, arg);
 		taken += n;
 		/* Not through with it only when the limit ended the loop. */
-		if (taken < max)
+		if (taken < max) {
 			q->scan_at++;
+			q->scan_offset = 0;
+		}
 	}
 	if (q->scan_at >= q->scan.n) {
 		strvec_reset(&q->scan);
 		q->scan_at = 0;
+		q->scan_offset = 0;
 		q->scanned = true;
 	}
 	return taken;

@@ -284,6 +284,14 @@ queue_sync(struct queue *q)
 	return ok;
 }
 
+void
+queue_record(struct queue *q)
+{
+	/* What the disk refuses now is written, or reported, by the next
+	 * sync. */
+	journal_write(&q->journal);
+}
+
 bool
 queue_unsynced(const struct queue *q)
 {

@@ -190,6 +190,7 @@ agent_rcpt_tell(struct agent_request *req, size_t i, const struct why *why)
 	r->done = true;
 	req->n_done++;
 	soften(why, &told);
+	r->sent = why_class(&told) == WHY_SENT;
 	/* For the success notice. */
 	if (why_class(&told) == WHY_SENT && (r->dsn_notify & NOTIFY_SUCCESS) &&
 	    !r->dsn_passed)
@@ -249,7 +250,7 @@ request_free(struct agent_request *req)
 	    req->dsn_envid,   req->client_name,   req->client_addr,
 	    req->client_port, req->client_helo,   req->client_proto,
 	    req->sasl_method, req->sasl_username, req->sasl_sender,
-	    req->rewrite,
+	    req->rewrite,     req->segment,
 	};
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
@@ -295,6 +296,8 @@ decode_deliver(const struct ipc_msg *m, struct agent_request *req)
 	req->sasl_username = ipc_dup(m, A_SASL_USERNAME);
 	req->sasl_sender = ipc_dup(m, A_SASL_SENDER);
 	req->rewrite = ipc_dup(m, A_REWRITE);
+	req->segment = ipc_dup(m, A_SEGMENT);
+	req->offset = ipc_num(m, A_OFFSET, 0);
 }
 
 static void
@@ -354,6 +357,91 @@ idle_close(const struct agent_ops *ops)
 		ops->idle_close();
 }
 
+/* ---- late reports ---- */
+
+/*
+ * What was delivered of the last request, and its descriptor. A queue manager
+ * that dies may not have read our report; its successor leaves the message
+ * alone while somebody has the descriptor (queue_is_in_delivery()), and takes
+ * the report again.
+ */
+static struct {
+	int fd;
+	char *queue_id;
+	char *segment;
+	int64_t offset;
+	int64_t *sent;
+	size_t n;
+} last = {.fd = -1};
+
+enum {
+	LATE_SECONDS = 30,
+	LATE_RCPTS = 1000, /* in one frame */
+};
+
+static void
+last_forget(void)
+{
+	if (last.fd >= 0)
+		close(last.fd);
+	free(last.queue_id);
+	free(last.segment);
+	free(last.sent);
+	memset(&last, 0, sizeof(last));
+	last.fd = -1;
+}
+
+/* Keep of a request what a late report needs. */
+static void
+last_keep(struct agent_request *req)
+{
+	last_forget();
+	if (!req->segment[0])
+		return;
+	last.sent = mem_calloc(req->n_rcpts, sizeof(*last.sent));
+	for (size_t i = 0; i < req->n_rcpts; i++)
+		if (req->rcpts[i].sent)
+			last.sent[last.n++] = req->rcpts[i].index;
+	last.fd = req->fd;
+	last.queue_id = req->queue_id;
+	last.segment = req->segment;
+	last.offset = req->offset;
+	req->fd = -1;
+	req->queue_id = req->segment = NULL;
+}
+
+static bool
+send_late(struct ipc *c, size_t from)
+{
+	struct ipc_msg m;
+
+	ipc_begin(c, MSG_LATE);
+	ipc_put_cstr(c, A_QUEUE_ID, last.queue_id);
+	ipc_put_cstr(c, A_SEGMENT, last.segment);
+	ipc_put_num(c, A_OFFSET, last.offset);
+	for (size_t i = from; i < last.n && i < from + LATE_RCPTS; i++)
+		ipc_put_num(c, A_INDEX, last.sent[i]);
+	ipc_end(c);
+	return ipc_flush(c, LATE_SECONDS) == IPC_OK &&
+	       ipc_recv(c, &m, LATE_SECONDS) == IPC_OK;
+}
+
+/* The queue manager went away. */
+static void
+last_report(void)
+{
+	struct ipc c;
+
+	if (last.n && !service_draining() &&
+	    ipc_connect(&c, "public/qmgr", LATE_SECONDS)) {
+		for (size_t i = 0; i < last.n; i += LATE_RCPTS)
+			if (!send_late(&c, i))
+				break;
+		ipc_close(&c);
+	}
+	last_forget();
+}
+
 static bool
 serve_request(struct ipc *ipc, const struct ipc_msg *m,
 	      const struct agent_ops *ops)
@@ -363,6 +451,7 @@ serve_request(struct ipc *ipc, const struct ipc_msg *m,
 	int64_t count = ipc_num(m, A_INDEX, 0);
 	bool ok;
 
+	last_forget();
 	decode_deliver(m, &req);
 	ok = receive_rcpts(&req, count);
 	if (ok) {
@@ -381,6 +470,7 @@ serve_request(struct ipc *ipc, const struct ipc_msg *m,
 		ipc_end(ipc);
 		agent_flush(&req);
 		ok = !req.lost;
+		last_keep(&req);
 	}
 	why_free(&why);
 	request_free(&req);
@@ -453,9 +543,12 @@ agent_serve(int fd, const struct agent_ops *ops)
 				close(m.fd);
 			if (st == IPC_BAD || st == IPC_OK)
 				log_warn("bad request from the queue manager");
+			if (st == IPC_TIMEOUT)
+				last_forget(); /* it is there */
 			ok = false;
 		}
 	}
 	idle_close(ops);
+	last_report();
 	ipc_close(&ipc);
 }

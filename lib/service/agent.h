@@ -45,6 +45,7 @@ struct agent_rcpt {
 	int dsn_notify;  /* NOTIFY_* or 0 */
 	int class;       /* enum addr_class, 0: unknown */
 	bool done;       /* was reported */
+	bool sent;       /* and delivered */
 	/* Set before a success is reported: the next host was told dsn_notify
 	 * and writes the notices (RFC 3461 section 5.2.2). */
 	bool dsn_passed;
@@ -58,6 +59,8 @@ struct agent_request {
 	int64_t content_length;
 	char *queue_id;
 	char *queue_name;
+	char *segment;		/* where qmgr has it, for a late report */
+	int64_t offset;
 	int64_t size;        /* as logged */
 	int64_t arrival;     /* microseconds since the epoch */
 	int64_t active_time; /* the same: entered the active queue */

@@ -276,6 +276,41 @@ def test_mailbox_trouble(box):
 
 
 @inside
+def test_mailbox_of_somebody_else(box):
+    """Where all may make files, a stranger was faster."""
+    os.chmod("/var/mail", 0o1777)
+    b = box()
+    path = "/var/mail/pru"
+    os.mkfifo(path)
+    os.chmod(path, 0o666)
+    os.chown(path, USERS["prv"], USERS["prv"])
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        dsn, text = one(b, "pru@example.com")
+        assert os.read(reader, 100) == b""
+    finally:
+        os.close(reader)
+    # Linux itself may refuse it (fs.protected_fifos).
+    assert dsn[0] in "45" and "cannot update mailbox" in text
+    os.remove(path)
+    b = box(mail_spool_directory="/var/mail/")
+    for kind in (os.mkdir, lambda path: os.symlink("/home/prv", path)):
+        kind("/var/mail/root")
+        os.lchown("/var/mail/root", USERS["prv"], USERS["prv"])
+        for name in ("tmp", "new", "cur"):
+            if not os.path.lexists("/var/mail/root/" + name):
+                os.symlink("/mnt", "/var/mail/root/" + name)
+        before = set(os.listdir("/mnt"))
+        assert one(b, "root@example.com") == (
+            "4.2.0", "maildir delivery failed: /var/mail/root/ is not a "
+            "directory of root's own")
+        assert set(os.listdir("/mnt")) <= before
+        subprocess.run(["rm", "-rf", "/var/mail/root"], check=True)
+    assert one(b, "root@example.com")[0] == "2.0.0"
+    assert os.stat("/var/mail/root/new").st_uid == 0
+
+
+@inside
 def test_size_limit(box):
     b = box(home_mailbox="Mailbox", mailbox_size_limit="100000",
             message_size_limit="100000")

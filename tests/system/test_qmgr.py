@@ -260,3 +260,54 @@ def test_error_retry_discard(start):
             break
         time.sleep(0.05)
     assert left == [["a@wait.example.net"]]
+
+
+def status_of(notice):
+    """The report for programs, of a notice."""
+    message = email.message_from_bytes(notice)
+    return [str(p) for p in message.walk()
+            if p.get_content_type() == "message/delivery-status"][0]
+
+
+@pytest.mark.parametrize("where", ["local", "relayed", "passed on"])
+def test_success_is_told_who_asked(start, where):
+    ehlo = {"relayed": "250-{host}\n250 8BITMIME"}.get(where)
+    mta, sink = start({"ehlo": ehlo} if ehlo else None)
+    rcpt = "root@test.example.com" if where == "local" else TO
+    with mta.smtp() as client:
+        client.sendmail("backup@test.example.com", [rcpt], message(), [],
+                        ["NOTIFY=SUCCESS", "ORCPT=rfc822;first@x.example"])
+    if where == "passed on":
+        sink.wait_messages(1)
+        mta.wait_log(": removed")
+        mta.wait_queue(0)
+        assert "NOTIFY=SUCCESS" in sink.messages[0].rcpts[0]
+        assert mta.mailbox("backup") == []
+        return
+    mta.wait_log("sender delivery status notification")
+    mta.wait_log(": removed", count=2)
+    status = status_of(mta.mailbox("backup")[0])
+    assert f"Final-Recipient: rfc822; {rcpt}" in status
+    assert "Original-Recipient: rfc822;first@x.example" in status
+    assert "Status: 2.0.0" in status
+    action = "delivered" if where == "local" else "relayed"
+    assert "Action: " + action in status
+    text = mta.mailbox("backup")[0].decode()
+    assert "delivery via " + ("local: delivered to maildir" if where == "local"
+                              else "127.0.0.1[127.0.0.1]:") in " ".join(
+                                  text.split())
+
+
+def test_success_and_failure_are_told_apart(start):
+    mta, _ = start({"rcpt": {"bad@": "550 5.1.1 no", None: "250 Ok"},
+                    "ehlo": "250-{host}\n250 8BITMIME"})
+    with mta.smtp() as client:
+        client.sendmail("backup@test.example.com",
+                        ["good@x.example", "bad@x.example"], message(), [],
+                        ["NOTIFY=SUCCESS,FAILURE"])
+    mta.wait_log(": removed", count=3)
+    got = sorted(status_of(m) for m in mta.mailbox("backup"))
+    assert len(got) == 2
+    failed, relayed = sorted(got, key=lambda text: "relayed" in text)
+    assert "bad@x.example" in failed and "good@" not in failed
+    assert "good@x.example" in relayed and "bad@" not in relayed

@@ -8,7 +8,7 @@ import time
 
 import postrider
 import pytest
-from smtp_script import Delay
+from smtp_script import HANG, Delay
 
 TO = "to@remote.example.net"
 SLOW = {"minimal_backoff_time": "1h", "maximal_backoff_time": "1h",
@@ -163,3 +163,15 @@ def test_a_namesake_of_ours_hears_of_failures(start):
     mta.wait_log("sender non-delivery notification")
     until(lambda: received(sink))
     assert "double-bounce@elsewhere" in received(sink)[0].rcpts[0]
+
+
+def test_many_recipients_keep_nobody_out(start):
+    """Mail for more recipients than the active queue should hold, and a
+    server that does not answer; another message goes its way."""
+    mta, _ = start({"banner": HANG}, {"qmgr_message_recipient_limit": "20",
+                                      "transport_maps":
+                                      "inline:{{other.example.net=discard}}"})
+    for _ in range(3):
+        send(mta, [f"r{i}@remote.example.net" for i in range(50)])
+    send(mta, "one@other.example.net")
+    mta.wait_log("to=<one@other.example.net>.*status=sent", 10)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -26,6 +27,19 @@
 #include "lib/deliver/mbox.h"
 #include "lib/deliver/status.h"
 #include "lib/sys/io.h"
+
+static int synced_directories;
+
+/* In the place of libc's: what is synced counts. */
+int
+fsync(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		synced_directories++;
+	return (int)syscall(SYS_fsync, fd);
+}
 
 static char folder[] = "/tmp/test_deliver.XXXXXX";
 
@@ -160,8 +174,11 @@ test_mbox(void **state)
 	struct stat st;
 
 	(void)state;
+	synced_directories = 0;
 	assert_true(mbox_append(&req, &warning, &why));
+	assert_int_equal(synced_directories, 1); /* it was created */
 	assert_true(mbox_append(&req, &warning, &why));
+	assert_int_equal(synced_directories, 1);
 	check_file("box", ONE ONE);
 	assert_int_equal(stat("box", &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
@@ -317,8 +334,8 @@ test_mbox_forged_lock(void **state)
 	/* Without a text to look for, nothing is undone. */
 	assert_int_equal(stat("forged", &st), 0);
 	buf_printf(&text, "%ld\npostrider 0 %llx %llx 0 0 %llx\n", (long)pid,
-		   (unsigned long long)st.st_dev,
-		   (unsigned long long)st.st_ino, 0x2d06800538d394c2ULL);
+		   (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+		   0x2d06800538d394c2ULL);
 	assert_int_equal(unlink("forged.lock"), 0);
 	fd = open("forged.lock", O_WRONLY | O_CREAT | O_EXCL, 0600);
 	assert_true(io_write_all(fd, text.data, text.len));

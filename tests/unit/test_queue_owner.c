@@ -666,6 +666,36 @@ test_defer_refused(void **state)
 	queue_writer_free(w);
 }
 
+static size_t n_given_back;
+
+static void
+give_back(void *arg, struct queue_message *m)
+{
+	assert_true(n_given_back++ < MAX_MESSAGES);
+	queue_release(arg, m);
+}
+
+/* A pass ends, even when each message is given back at once. */
+static void
+test_scan_ends(void **state)
+{
+	struct queue_writer *w = queue_writer_new("incoming");
+	struct queue *q;
+
+	(void)state;
+	for (int i = 0; i < 7; i++)
+		assert_true(fixture_commit(w, "text\n", 5, 1, NULL));
+	q = queue_own();
+	for (size_t pass = 1; pass < 3; pass++) {
+		while (queue_scan_incoming(q, 3, give_back, q))
+			;
+		assert_int_equal(n_given_back, 7 * pass);
+		queue_rescan_incoming(q);
+	}
+	queue_disown(q);
+	queue_writer_free(w);
+}
+
 static bool refuse_all_writes;
 
 static int
@@ -999,6 +1029,7 @@ main(void)
 	    TEST(test_repair),
 	    TEST(test_race),
 	    TEST(test_defer_refused),
+	    TEST(test_scan_ends),
 	    TEST(test_full_makes_room),
 	    TEST(test_hold_records),
 	    cmocka_unit_test(test_crash_points),

@@ -72,9 +72,11 @@ drop_taken(const struct drop *d)
 static bool
 was_taken(const struct drop *d)
 {
-	const struct stat *st = taken ? htab_get(taken, span_of(d->name)) : NULL;
+	const struct stat *st = NULL;
 	bool same;
 
+	if (taken)
+		st = htab_get(taken, span_of(d->name));
 	if (!st)
 		return false;
 	same = st->st_dev == d->st.st_dev && st->st_ino == d->st.st_ino &&

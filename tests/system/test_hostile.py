@@ -16,6 +16,7 @@ import time
 import pytest
 
 import postrider
+from test_queue_tools import mkqueue  # noqa: F401
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -127,6 +128,20 @@ def test_forged_envelope_is_refused(empty, forged):
     assert done.returncode == 65
     assert re.match(rb"id \w+\nerror 5\.[61]\.[03] ", done.stdout)
     assert empty.queue() == []
+
+
+def test_file_that_postdrop_did_not_write(empty, mkqueue):  # noqa: F811
+    """A well-formed one with bytes that postdrop lets nobody write."""
+    empty.stop()
+    made = subprocess.run(
+        [mkqueue, empty.config], capture_output=True, text=True, check=True,
+        input="maildrop me - 1 a\x01b@example.com\n"
+              "maildrop me - 1 good@example.com\n").stdout.split()
+    empty.start()
+    message = empty.wait_queue(1)[0]
+    assert message["recipients"][0]["address"] == "good@example.com"
+    assert made[0] in os.listdir(os.path.join(empty.queue_directory,
+                                              "corrupt"))
 
 
 def test_long_address_from_header_is_refused(empty):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """pickup when a message, its file or the queue makes trouble."""
 import os
+import socket
 import time
 
 import postrider
@@ -71,3 +72,30 @@ def test_a_notice_may_be_larger_than_a_message(make):
     assert sent
     mta.wait_queue(0)
     assert "cannot write a notice" not in mta.log()
+
+
+def wake(mta):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(os.path.join(mta.queue_directory, "public/pickup"))
+
+
+def test_taken_once_though_it_cannot_be_removed(make):
+    mta = make(default_transport="discard", local_transport="discard")
+    path = os.path.join(mta.queue_directory, "maildrop")
+    mta.start()
+    mta.stop()
+    mta.sendmail("root@example.com", MESSAGE)
+    mode = os.stat(path).st_mode & 0o7777
+    os.chmod(path, 0o500)
+    try:
+        mta.start()
+        mta.wait_log("remove maildrop/")
+        os.chmod(path, 0o500)
+        wake(mta)
+        mta.wait_log("remove maildrop/", count=2)
+    finally:
+        os.chmod(path, mode)
+    wake(mta)
+    until(lambda: maildrop(mta) == [])
+    mta.wait_queue(0)
+    assert mta.log().count("status=sent") == 1

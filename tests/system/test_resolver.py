@@ -33,6 +33,7 @@ big.example A 192.0.2.4
 foo.test A 192.0.2.5
 1.2.0.192.in-addr.arpa PTR mx1.example.com
 8.8.16.172.in-addr.arpa PTR lan.example.com
+9.0.5.127.in-addr.arpa PTR jail.example.com
 _submission._tcp.example.com SRV 1 2 587 sub.example.com
 _25._tcp.mx1.example.com TLSA 3 1 1 abcdef
 loop1.example CNAME loop2.example
@@ -121,6 +122,7 @@ def resolver(tmp_path_factory):
     ("foo.test", "A", FOUND, ["192.0.2.5"]),
     ("192.0.2.1", "PTR", FOUND, ["mx1.example.com"]),
     ("172.16.8.8", "PTR", FOUND, ["lan.example.com"]),
+    ("127.5.0.9", "PTR", FOUND, ["jail.example.com"]),
     ("192.0.2.9", "PTR", NO_NAME, []),
     ("2001:db8::9", "PTR", NO_NAME, []),
     ("not-an-address", "PTR", BAD_NAME, []),

@@ -452,6 +452,17 @@ def test_no_esmtp(world, agent):
         "MAIL FROM:<s@example.com>", "RCPT TO:<u@old.example>", "DATA"]
 
 
+def test_original_recipient_brings_no_parameters(world, agent):
+    nexthop, (server,) = world.domain("orcpt.example", {})
+    for given, sent in (("rfc822;a b", "rfc822;a+20b"),
+                        ("rfc822 NOTIFY=NEVER;x", "rfc822;u@orcpt.example"),
+                        (";x", "rfc822;u@orcpt.example")):
+        agent.deliver(nexthop, [{"A_RECIPIENT": "u@orcpt.example",
+                                 "A_DSN_ORCPT": given}])
+        rcpt = [c for c in server.commands if c.startswith("RCPT")][-1]
+        assert rcpt == "RCPT TO:<u@orcpt.example> ORCPT=" + sent
+
+
 def test_null_sender_and_smtputf8(world, agent):
     nexthop, (server,) = world.domain("utf.example", {
         "ehlo": ["250-{host}\n250-SMTPUTF8\n250 8BITMIME",

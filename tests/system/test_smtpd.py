@@ -230,9 +230,9 @@ def test_lost_connections(empty):
     empty.wait_log(r"lost connection after EHLO from unknown\[127\.0\.0\.1\]$")
     c = Client(empty)
     c.start()
-    c.sock.sendall(b"Subject: x\r\n\r\n")
+    c.sock.sendall(b"Subject: x\r\n\r\nnot a line yet")
     c.close()
-    empty.wait_log(r"lost connection after DATA \(\d+ bytes\) from "
+    empty.wait_log(r"lost connection after DATA \(14 bytes\) from "
                    r"unknown\[127\.0\.0\.1\]$")
     Client(empty).close()
     empty.wait_log(r"lost connection after CONNECT from ")

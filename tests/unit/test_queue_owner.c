@@ -103,6 +103,49 @@ test_one_owner(void **state)
 }
 
 /* Named by a writer: once, and not again by a scan. */
+/* What an agent has from an owner that died, the next owner leaves alone. */
+static void
+test_in_delivery(void **state)
+{
+	struct queue_writer *w = queue_writer_new("incoming");
+	char id[QUEUE_ID_MAX], other[QUEUE_ID_MAX];
+	struct queue *q = queue_own();
+	struct queue_message *m;
+	int agent;
+
+	(void)state;
+	assert_true(fixture_commit(w, "text\n", 5, 1, id));
+	assert_true(fixture_commit(w, "more\n", 5, 1, other));
+	assert_int_equal(scan_all(q), 2);
+	m = !strcmp(got[0]->id, id) ? got[0] : got[1];
+	queue_mark_in_delivery(m, true);
+	assert_false(queue_is_in_delivery(m)); /* it is our own */
+	agent = dup(m->place.fd);
+	assert_true(agent >= 0);
+	queue_release(q, got[0]);
+	queue_release(q, got[1]);
+	queue_disown(q);
+
+	q = queue_own();
+	assert_int_equal(scan_all(q), 2);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(queue_is_in_delivery(got[i]),
+				 !strcmp(got[i]->id, id));
+		queue_release(q, got[i]);
+	}
+	close(agent);
+	queue_rescan_incoming(q);
+	assert_int_equal(scan_all(q), 2);
+	for (int i = 0; i < 2; i++) {
+		assert_false(queue_is_in_delivery(got[i]));
+		queue_mark_in_delivery(got[i], true);
+		queue_mark_in_delivery(got[i], false);
+		queue_finish(q, got[i]);
+	}
+	queue_disown(q);
+	queue_writer_free(w);
+}
+
 static void
 test_take(void **state)
 {
@@ -1017,6 +1060,7 @@ main(void)
 	    TEST(test_life),
 	    TEST(test_one_owner),
 	    TEST(test_take),
+	    TEST(test_in_delivery),
 	    TEST(test_defer),
 	    TEST(test_defer_big),
 	    TEST(test_damage),

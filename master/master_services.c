@@ -15,11 +15,10 @@ static const char *const no_process[] = {
     "retry",    "tlsproxy", "dnsblog", NULL,
 };
 
-/* Programs of Postfix that may not be built here. */
-static const char *const known[] = {
-    "pipe",   "virtual", "spawn",  "postscreen", "qmqpd", "nqmgr",
-    "oqmgr",  "smtp",    "smtpd",  "lmtp",       "local", "qmgr",
-    "bounce", "showq",   "pickup", "postlogd",   NULL,
+/* Programs of Postfix that this version does not have. A file of that name
+ * in daemon_directory was left behind by Postfix. */
+static const char *const absent[] = {
+    "postscreen", "qmqpd", "nqmgr", "oqmgr", NULL,
 };
 
 static bool
@@ -91,7 +90,7 @@ wants_process(const struct master_service *m)
 {
 	if (is_in(no_process, m->command) || is_disabled(m))
 		return false;
-	if (is_in(known, m->command) && !can_execute(m->command)) {
+	if (is_in(absent, m->command)) {
 		log_warn("master.cf: service %s %s: program %s is not part of "
 			 "this mail system yet -- the service is not started",
 			 m->name, master_type_name(m->type), m->command);

@@ -280,6 +280,25 @@ check_parameters(void)
 	return pid > 0 && status == 0;
 }
 
+/* What every daemon would refuse to start with; a child meets it. */
+static bool
+check_as_daemon(void)
+{
+	struct conf_args args = {
+	    .program = "master",
+	    .config_dir = conf_directory(),
+	    .daemon = true,
+	};
+	int status;
+	pid_t pid = proc_fork();
+
+	if (pid == 0) {
+		conf_load(&args);
+		_exit(0);
+	}
+	return pid > 0 && proc_wait(pid, false, -1, &status) && status == 0;
+}
+
 bool
 postfix_check(const struct postfix_options *o)
 {
@@ -287,7 +306,7 @@ postfix_check(const struct postfix_options *o)
 	char *top;
 
 	find_owners(o, &w);
-	if (!check_parameters() || !check_master_cf() ||
+	if (!check_parameters() || !check_as_daemon() || !check_master_cf() ||
 	    !create_directories(&w) || !create_data_directory(&w))
 		return false;
 	top = mem_sprintf("%s/.", conf->queue_directory);

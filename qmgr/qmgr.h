@@ -53,6 +53,7 @@ struct active {
 	bool notice_failed;    /* no other in this attempt */
 	bool delay_notice;     /* it is, or was, about a delay */
 	bool success_notice;   /* the one being written is about a success */
+	bool reported; /* sendmail -bv, -v: the report was asked for */
 	bool success_told;     /* no other in this attempt */
 };
 
@@ -215,6 +216,8 @@ bool internal_transport(const char *name);
 /* Give every recipient of the job its result. */
 void internal_deliver(struct active *a, const char *transport,
 		      const char *nexthop, size_t rcpt);
+/* sendmail -bv: say where the recipient's mail would go, deliver nothing. */
+void internal_verify(struct active *a, size_t rcpt);
 
 /* qmgr_notice.c */
 /* How many are being written. */

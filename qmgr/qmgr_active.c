@@ -205,6 +205,12 @@ delayed_and_told(const struct active *a, size_t i)
 	       (notify == 0 || (notify & NOTIFY_DELAY));
 }
 
+static bool
+has_result(const struct active *a, size_t i)
+{
+	return why_is_set(&a->result[i]);
+}
+
 static size_t
 count_of(const struct active *a,
 	 bool (*test)(const struct active *a, size_t i))
@@ -321,12 +327,31 @@ report_failures(struct active *a)
 	settle(a);
 }
 
+/* sendmail -bv and -v mail a report about the first attempt. */
+static bool
+wants_report(const struct active *a)
+{
+	return !a->reported && sender_of(a)[0] &&
+	       (a->qm->env.flags & (ENVELOPE_VERIFY | ENVELOPE_REPORT)) &&
+	       !strcmp(a->qm->queue_name, "incoming") &&
+	       count_of(a, has_result);
+}
+
 /* All jobs of this attempt are back. */
 static void
 attempt_done(struct active *a)
 {
 	if (a->pending == PENDING_DELETE) {
 		leave(a, verb_delete);
+		return;
+	}
+	if (wants_report(a)) {
+		a->reported = a->success_notice = true;
+		notice_start(a, BOUNCE_VERIFY, sender_of(a), has_result);
+		return;
+	}
+	if (a->qm->env.flags & ENVELOPE_VERIFY) {
+		leave(a, verb_finish);
 		return;
 	}
 	if (!a->success_told && sender_of(a)[0] &&

@@ -39,6 +39,20 @@ log_result(const struct active *a, const char *process, size_t rcpt,
 }
 
 void
+internal_verify(struct active *a, size_t rcpt)
+{
+	const struct rcpt *r = &a->qm->env.rcpts[rcpt];
+	struct why why = WHY_INIT;
+
+	why_set(&why, "2.0.0", "mail goes by transport %s%s%s", r->transport,
+		r->nexthop[0] ? " to " : "", r->nexthop);
+	log_info("%s: to=<%s>, relay=none, dsn=2.0.0, status=deliverable (%s)",
+		 a->qm->id, r->address, buf_cstr(&why.text));
+	active_result(a, rcpt, &why);
+	why_free(&why);
+}
+
+void
 internal_deliver(struct active *a, const char *transport, const char *nexthop,
 		 size_t rcpt)
 {

@@ -279,6 +279,8 @@ sched_add(struct active *a)
 			continue;
 		if (internal_transport(r->transport))
 			internal_deliver(a, r->transport, r->nexthop, i);
+		else if (env->flags & ENVELOPE_VERIFY)
+			internal_verify(a, i);
 		else if (is_deferred_transport(r->transport))
 			internal_deliver(a, "retry",
 					 "4.3.2 deferred transport", i);

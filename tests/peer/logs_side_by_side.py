@@ -230,7 +230,8 @@ def submitted(mta):
     text = ("Message-Id: <sub@ok.example>\nFrom: root@example.com\n"
             "Date: Sun, 22 Nov 2026 11:00:00 +0000\nSubject: %s\n\nhello\n")
     for subject, *argv in (("one", "alice"), ("two", "u@ok.example"),
-                           ("three", "nobody-here"), ("four", "-f", "", "alice"),
+                           ("three", "nobody-here"),
+                           ("four", "-f", "", "alice"),
                            ("five", "-f", "s@ok.example", "u@grey.example",
                             "v@bad.example"),
                            ("hold it", "alice")):

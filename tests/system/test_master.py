@@ -494,3 +494,15 @@ def test_changed_table_is_read_without_reload(tmp_path):
         table.write_text("bad@example.com REJECT two\n")
         wait_until(lambda: answer(mta).endswith("two"))
         mta.wait_log("a lookup table has changed -- restarting")
+
+
+def test_check_finds_what_daemons_refuse():
+    mta = postrider.Instance(main={"smtpd_milters": "inet:127.0.0.1:1"})
+    try:
+        done = mta.postfix("check")
+        assert done.returncode != 0
+        said = done.stderr + mta.log()
+        assert "smtpd_milters" in said
+        assert "main.cf, line" in said
+    finally:
+        mta.close()

@@ -311,3 +311,32 @@ def test_success_and_failure_are_told_apart(start):
     failed, relayed = sorted(got, key=lambda text: "relayed" in text)
     assert "bad@x.example" in failed and "good@" not in failed
     assert "good@x.example" in relayed and "bad@" not in relayed
+
+
+def report_of(mta, user):
+    deadline = time.time() + 10
+    while not mta.mailbox(user) and time.time() < deadline:
+        time.sleep(0.1)
+    return [p for p in email.message_from_bytes(mta.mailbox(user)[0]).walk()
+            if p.get_content_type() == "message/delivery-status"][0]
+
+
+def test_verify_reports_and_delivers_nothing(start):
+    mta, sink = start()
+    done = mta.command("sendmail", "-bv", "-f", "backup@test.example.com",
+                       TO, "nobody@test.example.com")
+    assert done.returncode == 0
+    report = str(report_of(mta, "backup"))
+    assert report.count("Action: deliverable") == 2
+    assert TO in report and "nobody@test.example.com" in report
+    mta.wait_queue(0)
+    assert not sink.messages and not mta.mailbox("nobody")
+
+
+def test_verbose_delivers_and_reports(start):
+    mta, sink = start()
+    mta.sendmail(TO, message(), "-v", "-f", "backup@test.example.com")
+    sink.wait_messages(1)
+    assert "Action: relayed" in str(report_of(mta, "backup"))
+    mta.wait_queue(0)
+    assert len(mta.mailbox("backup")) == 1

@@ -144,7 +144,7 @@ expand_param(int param, const char *value)
 	if (dict_expand(&state.dict, value, &out, &error)) {
 		buf_append(&out, "", 0);
 		buf_free(&error);
-		return out.data ? buf_steal(&out) : "";
+		return buf_steal(&out);
 	}
 	if (state.dict.main.by_param[param])
 		add_error(param, buf_cstr(&error));
@@ -219,7 +219,7 @@ static void
 evaluate(int param)
 {
 	const struct conf_param *p = &conf_params[param];
-	const char *text;
+	const char *text, *raw;
 
 	if (!state.dict.main.by_param[param]) {
 		int target;
@@ -236,7 +236,8 @@ evaluate(int param)
 			return;
 		}
 	}
-	text = expand_param(param, dict_value(&state.dict, param));
+	raw = dict_value(&state.dict, param);
+	text = expand_param(param, raw);
 	if (!text)
 		return;
 	if (is_text(p)) {
@@ -244,6 +245,8 @@ evaluate(int param)
 		return;
 	}
 	set_number(param, text);
+	if (text != raw)
+		free((void *)(uintptr_t)text);
 }
 
 /* What main.cf sets first, so that errors come in its order. */

@@ -13,6 +13,7 @@
 #include "lib/sys/io.h"
 
 enum {
+	BUSY_USEC = 5000, /* so soon after a sync, wait for more to sync */
 	SCAN_AT_ONCE = 200,    /* messages per turn of the loop */
 	JUST_IN_CASE_MS = 3000,
 	LOST_NOTICE_SECONDS = 60, /* look for unannounced mail this often */
@@ -29,6 +30,7 @@ static struct {
 	bool waits_for_room;
 	bool stopping;
 	bool orphans; /* messages wait for agents of a qmgr that died */
+	int64_t synced; /* monotonic: the last sync */
 	int64_t scan_at; /* monotonic: when the scan is due */
 	int64_t config_time;
 } state;
@@ -57,13 +59,20 @@ qmgr_stopping(void)
 /* ---- batched sync ---- */
 
 static void
+sync_now(void)
+{
+	if (!queue_sync(qmgr_queue) || queue_unsynced(qmgr_queue))
+		after_ms(state.sync, 1000);
+	state.synced = io_monotonic();
+}
+
+static void
 on_sync(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	(void)arg;
-	if (!queue_sync(qmgr_queue) || queue_unsynced(qmgr_queue))
-		after_ms(state.sync, 1000);
+	sync_now();
 }
 
 /*
@@ -74,7 +83,21 @@ on_sync(evutil_socket_t fd, short what, void *arg)
 void
 qmgr_note_unsynced(void)
 {
-	after_ms(state.sync, 0);
+	static const struct timeval at_once;
+
+	/* Also when a later try is pending. */
+	event_add(state.sync, &at_once);
+}
+
+void
+qmgr_record(void)
+{
+	if (io_monotonic() - state.synced > BUSY_USEC) {
+		sync_now();
+	} else {
+		queue_record(qmgr_queue);
+		qmgr_note_unsynced();
+	}
 }
 
 /* ---- segments ---- */

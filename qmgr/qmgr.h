@@ -128,6 +128,9 @@ struct transport {
 extern struct queue *qmgr_queue;
 
 /* qmgr.c */
+/* A delivery was recorded: put it on the disk, before anything else when
+ * there is time, else with what else comes back soon. */
+void qmgr_record(void);
 /* Something was recorded: sync it soon. */
 void qmgr_note_unsynced(void);
 /* Look for messages in segments soon (a notice was lost or dropped). */

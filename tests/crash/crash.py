@@ -402,7 +402,8 @@ class Point:
 
 def prepare(args):
     """Inside the namespaces: the control page and the preloaded shim."""
-    scratch = oracle.setup(users=("user1", "user2"))
+    scratch = oracle.setup(users=("user1", "user2"),
+                           with_oracle=args.system == "postfix")
     subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
     with open(CONTROL, "wb") as page:
         page.truncate(mmap.PAGESIZE)
@@ -541,7 +542,8 @@ def main():
     args = parser.parse_args()
     if args.worker:
         return worker(args)
-    oracle.root()
+    if args.system == "postfix":
+        oracle.root()
     workers = [Worker(args) for _ in range(args.workers)]
     failed = False
     for mode in args.mode.split(","):

@@ -26,8 +26,13 @@ def _unpack():
     work = CACHE + ".new"
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work)
-    got = subprocess.run(["apt-get", "download", "postfix", "postfix-doc"],
-                         cwd=work, capture_output=True, text=True)
+    for update in (False, True):
+        if update and os.geteuid() == 0:  # no package lists yet
+            subprocess.run(["apt-get", "update", "-qq"], capture_output=True)
+        got = subprocess.run(["apt-get", "download", "postfix", "postfix-doc"],
+                             cwd=work, capture_output=True, text=True)
+        if got.returncode == 0:
+            break
     debs = glob.glob(os.path.join(work, "postfix*.deb"))
     if got.returncode or not debs:
         raise Unavailable("apt-get download postfix: " + got.stderr.strip()[-200:])

@@ -106,15 +106,33 @@ def enter(users=()):
     return setup(users)
 
 
+def _mount_point(scratch, path):
+    """A folder to mount on, without making it on the real host: what it lies
+    in is covered by an overlay first."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    cover = os.path.join(scratch, "cover" + parent.replace("/", "-"))
+    os.makedirs(cover)
+    subprocess.run(["mount", "-t", "tmpfs", "none", cover], check=True)
+    for sub in ("upper", "work"):
+        os.mkdir(os.path.join(cover, sub))
+    subprocess.run(["mount", "-t", "overlay", "-o",
+                    f"lowerdir={parent},upperdir={cover}/upper,"
+                    f"workdir={cover}/work", "none", parent], check=True)
+    os.makedirs(path)
+
+
 def setup(users=(), with_oracle=True):
     """The second half of enter(), for a process that is already inside."""
     scratch = tempfile.mkdtemp(prefix="postrider-test-")
     os.chmod(scratch, 0o755)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    _mount_point(scratch, "/usr/lib/postfix")
+    _mount_point(scratch, "/etc/postfix")
     _add_accounts(scratch, {u: os.path.join(scratch, "home", u) for u in users})
     if with_oracle:
         top = root()
-        os.makedirs("/usr/lib/postfix", exist_ok=True)
         subprocess.run(["mount", "--bind", os.path.join(top, "usr/lib/postfix"),
                         "/usr/lib/postfix"], check=True)
         for name in ("postdrop", "postqueue"):
@@ -123,7 +141,6 @@ def setup(users=(), with_oracle=True):
             os.chmod(path, 0o2555)
     etc = os.path.join(scratch, "etc-postfix")
     os.makedirs(etc)
-    os.makedirs("/etc/postfix", exist_ok=True)
     subprocess.run(["mount", "--bind", etc, "/etc/postfix"], check=True)
     with open("/etc/postfix/main.cf", "w") as out:
         out.write(f"alternate_config_directories = {scratch}/oracle\n")

@@ -299,12 +299,15 @@ take(struct drop *d)
 		result = PICKUP_LATER;
 		goto out;
 	}
+	/* Between the commit and the removal a crash makes a second copy. */
+	cleanup_hold_back();
 	if (cleanup_end(c, &why)) {
 		drop_taken(d);
 		result = PICKUP_DONE;
 	} else {
 		result = refused(d, id, &why);
 	}
+	cleanup_announce();
 out:
 	why_free(&why);
 	return result;

@@ -57,12 +57,6 @@ grep -q '^Return-Path: <root@example.com>' \
 grep -q '^From: root <root@example.com>' \
 	$(find /home/user1/Maildir/new -type f) || fail From
 [ "$(mailq)" = "Mail queue is empty" ] || fail "$(mailq)"
-if command -v mutt >/dev/null; then
-	su -s /bin/sh user2 -c \
-		'printf "set sort=date\nexec quit\n" >/tmp/muttrc
-		TERM=vt100 HOME=/home/user2 mutt -n -F /dev/null -p \
-		-f /home/user2/Maildir -e "exec quit"' </dev/null || true
-fi
 postfix status || fail status
 postfix stop
 ! postfix status || fail "status after stop"

@@ -414,6 +414,13 @@ test_maildir(void **state)
 	assert_true(maildir_deliver(&req, &access_problem, &why));
 	assert_int_equal(count("md2/new", NULL, 0), 0);
 	assert_int_equal(count("md2/tmp", NULL, 0), 0);
+
+	/* Who made the folders died in the middle. */
+	assert_int_equal(mkdir("md4", 0700), 0);
+	assert_int_equal(mkdir("md4/tmp", 0700), 0);
+	req.path = "md4";
+	assert_true(maildir_deliver(&req, &access_problem, &why));
+	assert_int_equal(count("md4/new", NULL, 0), 1);
 	close(src.fd);
 	why_free(&why);
 }

@@ -49,7 +49,9 @@ CFLAGS_ALL = -std=c17 $(WARN) $(MODE_CFLAGS) $(CFLAGS) -fno-strict-aliasing \
 	-fstack-protector-strong -fPIE
 LDFLAGS_ALL = $(MODE_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed \
 	$(LDFLAGS)
-LIBS := -levent_core -lunbound -lpcre2-8 -llmdb -ldb -lidn2 -lxxhash -lm -ldl
+# --as-needed: a program is bound only to those that it uses.
+LIBS := -levent_core -lunbound -lssl -lcrypto -lsasl2 -lpam -lpcre2-8 -llmdb -ldb \
+	-lidn2 -lxxhash -lm -ldl
 
 ifeq ($(MODE),release)
 MODE_CFLAGS := -D_FORTIFY_SOURCE=2

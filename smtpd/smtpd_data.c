@@ -92,6 +92,9 @@ fill_envelope(struct smtpd *s, struct envelope *e)
 	e->client_port = copy_or_null(&s->peer.port);
 	e->client_helo = copy_or_null(&s->helo);
 	e->client_proto = mem_strdup(s->protocol);
+	e->sasl_method = copy_or_null(&s->sasl.method);
+	e->sasl_username = copy_or_null(&s->sasl.username);
+	e->sasl_sender = copy_or_null(&s->sasl.sender);
 }
 
 bool

@@ -37,6 +37,7 @@ smtpd_mail_reset(struct smtpd *s)
 	strvec_free(&m->bcc);
 	strvec_free(&m->prepend);
 	*m = (struct smtpd_mail){0};
+	buf_free(&s->sasl.sender);
 	buf_free(&s->recipient);
 	smtpd_route_forget(s);
 }
@@ -72,11 +73,25 @@ free_peer(struct smtpd_peer *p)
 	buf_free(&p->server_port);
 }
 
+static void
+free_tls(struct smtpd_tls *t)
+{
+	buf_free(&t->protocol);
+	buf_free(&t->cipher);
+	buf_free(&t->subject);
+	buf_free(&t->issuer);
+	buf_free(&t->cert_fingerprint);
+	buf_free(&t->key_fingerprint);
+}
+
 void
 smtpd_state_free(struct smtpd *s)
 {
 	smtpd_mail_reset(s);
 	free_peer(&s->peer);
+	free_tls(&s->tls);
+	buf_free(&s->sasl.method);
+	buf_free(&s->sasl.username);
 	buf_free(&s->helo);
 	buf_free(&s->etrn_domain);
 	why_free(&s->defer_if_permit);

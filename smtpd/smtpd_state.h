@@ -40,6 +40,23 @@ struct smtpd_peer {
 	enum peer_status reverse_status;
 };
 
+/* What TLS agreed on; all empty while the session is in the clear. */
+struct smtpd_tls {
+	bool active;
+	bool cert_trusted;           /* the client's, by a known authority */
+	struct buf protocol, cipher; /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
+	int cipher_bits, cipher_max_bits;
+	/* of the client's certificate, when it sent one */
+	struct buf subject, issuer; /* their common names */
+	struct buf cert_fingerprint, key_fingerprint;
+};
+
+/* Who the client is by SASL; username is empty until AUTH succeeded. */
+struct smtpd_sasl {
+	struct buf method, username;
+	struct buf sender; /* AUTH= of MAIL FROM; goes with the transaction */
+};
+
 /* One accepted recipient. */
 struct smtpd_rcpt {
 	char *address; /* internal form */
@@ -86,6 +103,8 @@ struct smtpd {
 	bool unrestricted;    /* the same, and no restriction applies */
 	unsigned ehlo_off;    /* EHLO_* keywords that were not offered */
 	enum bare_policy bare;
+	struct smtpd_tls tls;
+	struct smtpd_sasl sasl;
 	bool line_bare_lf;   /* the command in hand ended with a bare LF */
 	bool in_data;        /* the connection was lost within the content */
 	uint64_t data_bytes; /* bytes of that content */

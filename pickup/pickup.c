@@ -83,6 +83,7 @@ on_next(evutil_socket_t fd, short what, void *arg)
 		e = readdir(scan.dir);
 		if (!e) {
 			end_scan();
+			pickup_looked();
 			if (scan.again)
 				schedule(0);
 			else if (scan.left)

@@ -53,6 +53,32 @@ remove_file(const struct drop *d)
  * struct stat. */
 static struct htab *taken;
 
+/* During the first look at maildrop/ after a start: is a file's message in the
+ * queue already, taken by a predecessor that died before the removal? */
+static struct {
+	bool over;
+	struct htab *submitted; /* NULL: there was no file yet */
+} first_look;
+
+static bool
+predecessor_took(const struct drop *d)
+{
+	if (first_look.over)
+		return false;
+	if (!first_look.submitted)
+		first_look.submitted = queue_submitted();
+	return queue_was_taken(first_look.submitted, d->id, (int)d->st.st_uid);
+}
+
+void
+pickup_looked(void)
+{
+	if (first_look.submitted)
+		htab_free(first_look.submitted, free);
+	first_look.submitted = NULL;
+	first_look.over = true;
+}
+
 /* The message is in the queue. */
 static void
 drop_taken(const struct drop *d)
@@ -278,7 +304,7 @@ static enum pickup_result
 take(struct drop *d)
 {
 	struct why why = WHY_INIT;
-	struct cleanup *c = cleanup_begin(CLEANUP_PICKUP, &why);
+	struct cleanup *c = cleanup_begin_as(CLEANUP_PICKUP, d->id, &why);
 	char id[QUEUE_ID_MAX];
 	enum pickup_result result = PICKUP_NO_ROOM;
 
@@ -299,7 +325,7 @@ take(struct drop *d)
 		result = PICKUP_LATER;
 		goto out;
 	}
-	/* Between the commit and the removal a crash makes a second copy. */
+	/* The removal first: then a successor has nothing to find out. */
 	cleanup_hold_back();
 	if (cleanup_end(c, &why)) {
 		drop_taken(d);
@@ -323,7 +349,9 @@ pickup_message(const char *name)
 		return PICKUP_DONE;
 	snprintf(d.path, sizeof(d.path), "maildrop/%s", name);
 	if (open_drop(&d) == OPENED) {
-		if (is_clean(&d.env))
+		if (predecessor_took(&d))
+			remove_file(&d);
+		else if (is_clean(&d.env))
 			result = take(&d);
 		else
 			corrupt_move(d.path, d.name);

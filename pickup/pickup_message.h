@@ -11,5 +11,7 @@ enum pickup_result {
 
 /* name lies in maildrop/. */
 enum pickup_result pickup_message(const char *name);
+/* All that lay there at the start was looked at. */
+void pickup_looked(void);
 
 #endif

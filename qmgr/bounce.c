@@ -4,11 +4,13 @@
  *
  * A client sends any number of requests on one connection: MSG_BOUNCE with
  * the original message's descriptor, MSG_BOUNCE_RCPT for each recipient,
- * MSG_BOUNCE_END; it gets MSG_STATUS when the notice is on disk. A notice that
+ * MSG_BOUNCE_END; it gets MSG_STATUS when the notice is on disk, with receipts
+ * for the recipients that are done by it. A notice that
  * nobody may get (null sender, NOTIFY) is none: status 0 without a queue id.
  */
 #include "qmgr/bounce.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include "lib/base/mem.h"
 #include "lib/cleanup/cleanup.h"
 #include "lib/ipc/ipc.h"
+#include "lib/queue/queue_receipt.h"
 #include "lib/service/service.h"
 
 enum {
@@ -55,6 +58,8 @@ begin_request(struct bounce_request *req, struct ipc_msg *msg)
 	req->queue_id = ipc_dup(msg, A_QUEUE_ID);
 	req->content_offset = ipc_num(msg, A_CONTENT_OFFSET, 0);
 	req->content_length = ipc_num(msg, A_CONTENT_LENGTH, 0);
+	req->file = (uint64_t)ipc_num(msg, A_FILE, 0);
+	req->offset = ipc_num(msg, A_OFFSET, 0);
 	req->arrival = ipc_num(msg, A_ARRIVAL, 0);
 	req->retry_until = ipc_num(msg, A_NEXT_TIME, 0);
 	req->flags = (unsigned)ipc_num(msg, A_FLAGS, 0);
@@ -86,6 +91,7 @@ add_rcpt(struct bounce_request *req, const struct ipc_msg *msg)
 		return false;
 	}
 	req->n_rcpts++;
+	r->index = ipc_num(msg, A_INDEX, -1);
 	r->address = ipc_dup(msg, A_RECIPIENT);
 	r->orig_to = ipc_dup(msg, A_ORIG_TO);
 	r->dsn_orcpt = ipc_dup(msg, A_DSN_ORCPT);
@@ -93,20 +99,42 @@ add_rcpt(struct bounce_request *req, const struct ipc_msg *msg)
 	return true;
 }
 
+/* The sender was told of these. */
+static void
+write_receipts(struct receipt_slot *slot, const struct bounce_request *req)
+{
+	struct receipt *v;
+	size_t n = 0;
+
+	if (req->kind != BOUNCE_FAILURE && req->kind != BOUNCE_POSTMASTER)
+		return; /* it is not the end of them */
+	v = mem_calloc(req->n_rcpts, sizeof(*v));
+	for (size_t i = 0; i < req->n_rcpts; i++) {
+		if (req->rcpts[i].index < 0)
+			continue;
+		v[n] = (struct receipt){.index = (uint32_t)req->rcpts[i].index,
+					.file = req->file,
+					.offset = req->offset};
+		snprintf(v[n++].id, sizeof(v->id), "%s", req->queue_id);
+	}
+	receipt_write(slot, v, n);
+	free(v);
+}
+
 static bool
-answer(struct ipc *c, const struct bounce_request *req)
+answer(struct ipc *c, struct receipt_slot *slot,
+       const struct bounce_request *req)
 {
 	struct buf id = BUF_INIT;
 	struct why why = WHY_INIT;
 	enum ipc_status s;
 	bool ok;
 
-	/*
-	 * The answer first: until it is on record that the sender was told, a
-	 * crash makes a second notice.
-	 */
+	/* qmgr hears of the notice when it has the answer. */
 	cleanup_hold_back();
 	ok = bounce_write(req, &id, &why);
+	if (ok)
+		write_receipts(slot, req);
 	ipc_begin(c, MSG_STATUS);
 	ipc_put_num(c, A_STATUS, ok ? 0 : 1);
 	if (ok && id.len > 0)
@@ -123,11 +151,16 @@ answer(struct ipc *c, const struct bounce_request *req)
 
 /* One frame; false ends the connection. */
 static bool
-handle(struct ipc *c, struct bounce_request *req, struct ipc_msg *msg)
+handle(struct ipc *c, struct receipt_slot *slot, struct bounce_request *req,
+       struct ipc_msg *msg)
 {
 	bool ok;
 
 	switch (msg->type) {
+	case MSG_RECEIPTS:
+		receipt_slot_take(slot, msg->fd, ipc_num(msg, A_OFFSET, 0));
+		msg->fd = -1;
+		return true;
 	case MSG_BOUNCE:
 		begin_request(req, msg);
 		return req->fd >= 0;
@@ -136,7 +169,7 @@ handle(struct ipc *c, struct bounce_request *req, struct ipc_msg *msg)
 	case MSG_BOUNCE_END:
 		if (!req->queue_id)
 			return false;
-		ok = answer(c, req);
+		ok = answer(c, slot, req);
 		request_reset(req);
 		return ok;
 	default:
@@ -148,6 +181,7 @@ static void
 bounce_serve(int fd)
 {
 	struct bounce_request req = {.fd = -1};
+	struct receipt_slot slot = RECEIPT_SLOT_NONE;
 	struct ipc_msg msg;
 	struct ipc c;
 
@@ -167,7 +201,7 @@ bounce_serve(int fd)
 					 "incomplete");
 			break;
 		}
-		if (!handle(&c, &req, &msg)) {
+		if (!handle(&c, &slot, &req, &msg)) {
 			if (msg.fd >= 0)
 				close(msg.fd);
 			log_warn("request from the queue manager is malformed "
@@ -176,6 +210,7 @@ bounce_serve(int fd)
 		}
 	}
 	request_reset(&req);
+	receipt_slot_close(&slot);
 	ipc_close(&c);
 }
 

@@ -11,6 +11,7 @@
 #include "lib/ipc/proto.h"
 
 struct bounce_rcpt {
+	int64_t index; /* within the original */
 	char *address; /* internal form */
 	char *orig_to; /* the same; "" when equal */
 	char *dsn_orcpt;
@@ -24,6 +25,8 @@ struct bounce_request {
 	char *queue_id;
 	int fd; /* of the original's file; read with pread() only */
 	int64_t content_offset, content_length;
+	uint64_t file; /* of the original's image, for receipts */
+	int64_t offset;
 	int64_t arrival, retry_until; /* microseconds since the epoch */
 	unsigned flags;               /* ENVELOPE_* of the original */
 	int dsn_ret;

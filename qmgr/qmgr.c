@@ -9,11 +9,11 @@
 
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
+#include "lib/queue/queue_receipt.h"
 #include "lib/service/service.h"
 #include "lib/sys/io.h"
 
 enum {
-	BUSY_USEC = 5000, /* so soon after a sync, wait for more to sync */
 	SCAN_AT_ONCE = 200,    /* messages per turn of the loop */
 	JUST_IN_CASE_MS = 3000,
 	LOST_NOTICE_SECONDS = 60, /* look for unannounced mail this often */
@@ -30,7 +30,6 @@ static struct {
 	bool waits_for_room;
 	bool stopping;
 	bool orphans; /* messages wait for agents of a qmgr that died */
-	int64_t synced; /* monotonic: the last sync */
 	int64_t scan_at; /* monotonic: when the scan is due */
 	int64_t config_time;
 } state;
@@ -63,7 +62,6 @@ sync_now(void)
 {
 	if (!queue_sync(qmgr_queue) || queue_unsynced(qmgr_queue))
 		after_ms(state.sync, 1000);
-	state.synced = io_monotonic();
 }
 
 static void
@@ -76,8 +74,7 @@ on_sync(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * At the end of this turn of the loop, so that a power loss finds few
- * deliveries that are not on record; what comes back during a sync waits for
+ * At the end of this turn of the loop; what comes back during a sync waits for
  * the next one together.
  */
 void
@@ -87,17 +84,6 @@ qmgr_note_unsynced(void)
 
 	/* Also when a later try is pending. */
 	event_add(state.sync, &at_once);
-}
-
-void
-qmgr_record(void)
-{
-	if (io_monotonic() - state.synced > BUSY_USEC) {
-		sync_now();
-	} else {
-		queue_record(qmgr_queue);
-		qmgr_note_unsynced();
-	}
 }
 
 /* ---- segments ---- */
@@ -119,8 +105,10 @@ scan_within(int ms)
 bool
 qmgr_left_to_orphan(struct queue_message *qm)
 {
-	if (!queue_is_in_delivery(qm))
+	if (!queue_is_in_delivery(qm)) {
+		queue_receipt_apply(qmgr_queue, qm);
 		return false;
+	}
 	state.orphans = true;
 	queue_release(qmgr_queue, qm);
 	return true;
@@ -265,6 +253,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	sched_tick();
+	queue_receipt_settle(qmgr_queue);
 	if (state.orphans) {
 		state.orphans = false;
 		qmgr_rescan_soon();

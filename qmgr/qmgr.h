@@ -103,6 +103,7 @@ struct agent {
 	bool lost;	 /* being closed */
 	struct job *job; /* NULL: idle */
 	char *idle_dest; /* connected to; "" when not */
+	int64_t receipts; /* its slot (queue_receipt.h); -1: none */
 	int64_t since;	 /* monotonic: connected, or idle */
 };
 
@@ -128,9 +129,6 @@ struct transport {
 extern struct queue *qmgr_queue;
 
 /* qmgr.c */
-/* A delivery was recorded: put it on the disk, before anything else when
- * there is time, else with what else comes back soon. */
-void qmgr_record(void);
 /* Something was recorded: sync it soon. */
 void qmgr_note_unsynced(void);
 /* Look for messages in segments soon (a notice was lost or dropped). */
@@ -213,9 +211,15 @@ struct agent *agent_pick(struct transport *t, const char *nexthop,
 /* Hand over. */
 void agent_deliver(struct agent *ag, struct job *j);
 void agent_close(struct agent *ag);
+/* Give whoever delivers a slot for receipts, and say so on c; -1: none is to
+ * be had. */
+int64_t agent_give_receipts(struct ipc *c);
 
 /* qmgr_internal.c */
 bool internal_transport(const char *name);
+/* The agents' log line, for a recipient that this process has the answer of. */
+void internal_log_result(const struct active *a, const char *process,
+			 size_t rcpt, const struct why *why);
 /* Give every recipient of the job its result. */
 void internal_deliver(struct active *a, const char *transport,
 		      const char *nexthop, size_t rcpt);

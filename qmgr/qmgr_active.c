@@ -423,7 +423,7 @@ active_result(struct active *a, size_t rcpt, const struct why *why)
 	why_copy(&a->result[rcpt], why);
 	if (why_class(why) == WHY_SENT) {
 		queue_rcpt_done(qmgr_queue, a->qm, rcpt);
-		qmgr_record();
+		qmgr_note_unsynced();
 	}
 }
 

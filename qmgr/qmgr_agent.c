@@ -6,6 +6,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/queue/queue_receipt.h"
 #include "lib/service/service.h"
 #include "lib/sys/io.h"
 #include "qmgr/qmgr.h"
@@ -51,9 +52,10 @@ agent_start(struct transport *t)
 	io_set_nonblocking(ag->ipc.fd, true);
 	ag->transport = t;
 	ag->idle_dest = mem_strdup("");
+	ag->receipts = -1;
 	ag->since = io_monotonic();
-	ag->read_ev = event_new(base, ag->ipc.fd, EV_READ | EV_PERSIST,
-				on_readable, ag);
+	ag->read_ev =
+	    event_new(base, ag->ipc.fd, EV_READ | EV_PERSIST, on_readable, ag);
 	ag->write_ev = event_new(base, ag->ipc.fd, EV_WRITE, on_writable, ag);
 	event_add(ag->read_ev, NULL);
 	TAILQ_INSERT_TAIL(&t->agents, ag, link);
@@ -71,6 +73,7 @@ agent_close(struct agent *ag)
 	t->n_agents--;
 	if (!ag->ready)
 		t->n_starting--;
+	queue_receipt_slot_free(qmgr_queue, ag->receipts);
 	event_free(ag->read_ev);
 	event_free(ag->write_ev);
 	ipc_close(&ag->ipc);
@@ -84,7 +87,8 @@ agent_pick(struct transport *t, const char *nexthop, bool *connected)
 	struct agent *free_one = NULL, *elsewhere = NULL, *ag;
 
 	*connected = false;
-	TAILQ_FOREACH (ag, &t->agents, link) {
+	TAILQ_FOREACH(ag, &t->agents, link)
+	{
 		if (!ag->ready || ag->job || ag->lost)
 			continue;
 		if (ag->idle_dest[0] == '\0') {
@@ -98,6 +102,19 @@ agent_pick(struct transport *t, const char *nexthop, bool *connected)
 		}
 	}
 	return free_one ? free_one : elsewhere;
+}
+
+int64_t
+agent_give_receipts(struct ipc *c)
+{
+	int64_t slot = queue_receipt_slot(qmgr_queue);
+
+	if (slot >= 0) {
+		ipc_begin(c, MSG_RECEIPTS);
+		ipc_put_num(c, A_OFFSET, slot);
+		ipc_end_fd(c, queue_receipt_fd(qmgr_queue));
+	}
+	return slot;
 }
 
 static void
@@ -133,7 +150,7 @@ put_request(struct ipc *c, const struct job *j)
 	ipc_put_cstr(c, A_TRANSPORT, j->dest->transport->name);
 	ipc_put_cstr(c, A_NEXTHOP, j->nexthop);
 	ipc_put_num(c, A_INDEX, (int64_t)j->n);
-	ipc_put_cstr(c, A_SEGMENT, qm->place.path);
+	ipc_put_num(c, A_FILE, (int64_t)qm->segment);
 	ipc_put_num(c, A_OFFSET, qm->place.offset);
 	put_optional(c, A_ENCODING, e->encoding);
 	put_optional(c, A_DSN_ENVID, e->dsn_envid);
@@ -178,6 +195,30 @@ is_site_failure(const struct why *why)
 	return !strncmp(why->dsn, "4.4.", 4);
 }
 
+/* What an agent that died delivered, but could not say. */
+static void
+take_receipts(struct agent *ag)
+{
+	struct job *j = ag->job;
+	struct why why = WHY_INIT;
+
+	why_set(&why, "2.0.0",
+		"delivered; the delivery agent died before it "
+		"could say how");
+	for (size_t i = 0; i < j->n; i++) {
+		struct queue_message *qm = j->msg->qm;
+		size_t r = j->rcpts[i];
+
+		if (qm->state[r] != RCPT_OPEN ||
+		    why_is_set(&j->msg->result[r]) ||
+		    !queue_receipt_has(qmgr_queue, ag->receipts, qm, r))
+			continue;
+		internal_log_result(j->msg, ag->transport->name, r, &why);
+		active_result(j->msg, r, &why);
+	}
+	why_free(&why);
+}
+
 /*
  * The job is over. A recipient without an answer has none because the agent
  * died: that is the transport's failure.
@@ -218,8 +259,8 @@ agent_lost(struct agent *ag, enum ipc_status st, int error)
 {
 	struct transport *t = ag->transport;
 	struct job *j = ag->job;
-	bool unread = (st == IPC_EOF && error == ECONNRESET) ||
-		      ipc_pending(&ag->ipc);
+	bool unread =
+	    (st == IPC_EOF && error == ECONNRESET) || ipc_pending(&ag->ipc);
 	struct why why = WHY_INIT;
 
 	ag->lost = true; /* what follows may look for an agent */
@@ -238,6 +279,7 @@ agent_lost(struct agent *ag, enum ipc_status st, int error)
 			 st == IPC_BAD ? "malformed response"
 				       : "delivery agent ended in the middle "
 					 "of a delivery");
+		take_receipts(ag);
 		job_over(ag);
 	}
 	agent_close(ag);
@@ -282,6 +324,7 @@ handle(struct agent *ag, const struct ipc_msg *msg)
 			return false;
 		ag->ready = true;
 		t->n_starting--;
+		ag->receipts = agent_give_receipts(&ag->ipc);
 		ag->since = io_monotonic();
 		sched_pump(t);
 		return true;

@@ -186,51 +186,6 @@ super(struct client *c, const struct ipc_msg *msg)
 	free(queue);
 }
 
-/*
- * An agent delivered for a qmgr that died before it could record it. Whatever
- * else the message needs is done when the agent has let go of it.
- */
-static void
-late(struct client *c, const struct ipc_msg *msg)
-{
-	char *id = ipc_dup(msg, A_QUEUE_ID);
-	char *segment = ipc_dup(msg, A_SEGMENT);
-	bool in_segment = !strncmp(segment, "incoming/", 9);
-	struct queue_message *qm = NULL;
-	bool open = false;
-
-	if (!active_find(id))
-		qm = in_segment ? queue_take(qmgr_queue, id, segment,
-					     ipc_num(msg, A_OFFSET, -1))
-				: queue_open(qmgr_queue, "deferred", id);
-	if (!qm || strcmp(qm->id, id)) {
-		if (qm)
-			queue_release(qmgr_queue, qm);
-		reply_status(c, 1, "no such message");
-		goto out;
-	}
-	for (size_t i = 0; i < msg->n; i++)
-		if (msg->v[i].attr == A_INDEX && msg->v[i].num >= 0 &&
-		    msg->v[i].num < (int64_t)qm->env.n_rcpts)
-			queue_rcpt_done(qmgr_queue, qm,
-					(size_t)msg->v[i].num);
-	for (size_t i = 0; i < qm->env.n_rcpts; i++)
-		open = open || qm->state[i] == RCPT_OPEN;
-	if (open) {
-		queue_release(qmgr_queue, qm);
-		qmgr_rescan_later();
-	} else {
-		log_info("%s: removed", qm->id);
-		queue_finish(qmgr_queue, qm);
-	}
-	queue_record(qmgr_queue);
-	qmgr_note_unsynced();
-	reply_status(c, 0, NULL);
-out:
-	free(id);
-	free(segment);
-}
-
 static void
 list_active(struct client *c)
 {
@@ -270,11 +225,6 @@ handle(struct client *c, const struct ipc_msg *msg)
 		return true;
 	case MSG_SUPER:
 		super(c, msg);
-		return true;
-	case MSG_LATE:
-		if (c->uid != 0 && c->uid != geteuid())
-			return false;
-		late(c, msg);
 		return true;
 	case MSG_LIST_ACTIVE:
 		list_active(c);

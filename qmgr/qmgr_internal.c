@@ -13,9 +13,8 @@ internal_transport(const char *name)
 	       !strcmp(name, "discard");
 }
 
-/* The agents' line, as if an agent had written it. */
-static void
-log_result(const struct active *a, const char *process, size_t rcpt,
+void
+internal_log_result(const struct active *a, const char *process, size_t rcpt,
 	   const struct why *why)
 {
 	const struct rcpt *r = &a->qm->env.rcpts[rcpt];
@@ -72,8 +71,8 @@ internal_deliver(struct active *a, const char *transport, const char *nexthop,
 	why_set(&why, dsn, "%.*s", SPAN_ARG(text));
 	if (conf->soft_bounce && why_class(&why) == WHY_BOUNCE)
 		why_set_class(&why, WHY_DEFER);
-	log_result(a, discard ? "discard" : retry ? "retry" : "error", rcpt,
-		   &why);
+	internal_log_result(
+	    a, discard ? "discard" : retry ? "retry" : "error", rcpt, &why);
 	active_result(a, rcpt, &why);
 	why_free(&why);
 }

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/conf/conf.h"
+#include "lib/queue/queue_receipt.h"
 #include "lib/service/service.h"
 #include "lib/sys/io.h"
 #include "qmgr/qmgr.h"
@@ -28,10 +29,11 @@ struct notice {
 	bool (*wanted)(const struct active *a, size_t rcpt);
 	struct ipc ipc;
 	struct event *read_ev, *write_ev;
+	int64_t receipts; /* a slot; -1: none */
 };
 
-static TAILQ_HEAD(notice_list, notice) waiting =
-    TAILQ_HEAD_INITIALIZER(waiting);
+static TAILQ_HEAD(notice_list,
+		  notice) waiting = TAILQ_HEAD_INITIALIZER(waiting);
 static size_t running;
 
 static void start_next(void);
@@ -47,6 +49,7 @@ notice_done(struct notice *n, bool ok, const struct why *why)
 		event_free(n->write_ev);
 	if (n->ipc.fd >= 0)
 		ipc_close(&n->ipc);
+	queue_receipt_slot_free(qmgr_queue, n->receipts);
 	free(n->to);
 	free(n);
 	running--;
@@ -62,6 +65,19 @@ notice_failed(struct notice *n, const char *text)
 	why_set(&why, "4.3.0", "%s", text);
 	notice_done(n, false, &why);
 	why_free(&why);
+}
+
+/* The service died after the notice was written: it is not written again. */
+static bool
+on_record(const struct notice *n)
+{
+	const struct active *a = n->msg;
+
+	for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
+		if (n->wanted(a, i) &&
+		    !queue_receipt_has(qmgr_queue, n->receipts, a->qm, i))
+			return false;
+	return true;
 }
 
 static void
@@ -97,7 +113,12 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 	}
-	if (st != IPC_AGAIN)
+	if (st == IPC_AGAIN)
+		return;
+	qmgr_rescan_soon();
+	if (on_record(n))
+		notice_done(n, true, NULL);
+	else
 		notice_failed(n, "bounce service ended without an answer");
 }
 
@@ -120,17 +141,19 @@ put_notice(struct notice *n)
 	const struct envelope *e = &qm->env;
 	struct ipc *c = &n->ipc;
 
+	n->receipts = agent_give_receipts(c);
 	ipc_begin(c, MSG_BOUNCE);
 	ipc_put_num(c, A_KIND, n->kind);
 	ipc_put_cstr(c, A_QUEUE_ID, qm->id);
 	ipc_put_num(c, A_CONTENT_OFFSET, qm->place.content_offset);
 	ipc_put_num(c, A_CONTENT_LENGTH, qm->place.content_length);
+	ipc_put_num(c, A_FILE, (int64_t)qm->segment);
+	ipc_put_num(c, A_OFFSET, qm->place.offset);
 	ipc_put_num(c, A_ARRIVAL, e->arrival);
 	ipc_put_cstr(c, A_SENDER, e->sender);
 	ipc_put_cstr(c, A_RECIPIENT, n->to);
 	ipc_put_num(c, A_FLAGS, e->flags);
-	ipc_put_num(c, A_NEXT_TIME,
-		    e->arrival + conf->maximal_queue_lifetime);
+	ipc_put_num(c, A_NEXT_TIME, e->arrival + conf->maximal_queue_lifetime);
 	if (e->encoding)
 		ipc_put_cstr(c, A_ENCODING, e->encoding);
 	if (e->dsn_envid)
@@ -143,6 +166,7 @@ put_notice(struct notice *n)
 		if (!n->wanted(a, i))
 			continue;
 		ipc_begin(c, MSG_BOUNCE_RCPT);
+		ipc_put_num(c, A_INDEX, (int64_t)i);
 		ipc_put_cstr(c, A_RECIPIENT, r->address);
 		if (r->orig_to)
 			ipc_put_cstr(c, A_ORIG_TO, r->orig_to);
@@ -170,8 +194,8 @@ start(struct notice *n)
 		return;
 	}
 	io_set_nonblocking(n->ipc.fd, true);
-	n->read_ev = event_new(base, n->ipc.fd, EV_READ | EV_PERSIST,
-			       on_readable, n);
+	n->read_ev =
+	    event_new(base, n->ipc.fd, EV_READ | EV_PERSIST, on_readable, n);
 	n->write_ev = event_new(base, n->ipc.fd, EV_WRITE, on_writable, n);
 	event_add(n->read_ev, &limit);
 	put_notice(n);
@@ -215,6 +239,7 @@ notice_start(struct active *a, enum bounce_kind kind, const char *to,
 	n->to = mem_strdup(to);
 	n->wanted = wanted;
 	n->ipc.fd = -1;
+	n->receipts = -1;
 	a->notice = n;
 	TAILQ_INSERT_TAIL(&waiting, n, link);
 	start_next();

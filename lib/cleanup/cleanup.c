@@ -133,12 +133,11 @@ cleanup_map_problem(struct cleanup *c, const char *parameter, const char *addr)
 
 /* ---- begin ---- */
 
-struct cleanup *
-cleanup_begin(enum cleanup_origin origin, struct why *why)
+static struct cleanup *
+begin(enum cleanup_origin origin, struct queue_entry *entry)
 {
 	const char *override = conf->receive_override_options;
 	bool outside = origin == CLEANUP_SMTPD || origin == CLEANUP_PICKUP;
-	struct queue_entry *entry = queue_begin(writer, why);
 	struct cleanup *c;
 
 	if (!entry)
@@ -159,6 +158,18 @@ cleanup_begin(enum cleanup_origin origin, struct why *why)
 	c->do_bcc = outside && c->do_maps;
 	header_reader_init(&c->reader, (size_t)conf->header_size_limit);
 	return c;
+}
+
+struct cleanup *
+cleanup_begin(enum cleanup_origin origin, struct why *why)
+{
+	return begin(origin, queue_begin(writer, why));
+}
+
+struct cleanup *
+cleanup_begin_as(enum cleanup_origin origin, const char *id, struct why *why)
+{
+	return begin(origin, queue_begin_as(writer, id, why));
 }
 
 const char *

@@ -44,6 +44,9 @@ void cleanup_announce(void);
 
 /* NULL: why says 4.3.0 (queue full, disk). The queue id exists from here. */
 struct cleanup *cleanup_begin(enum cleanup_origin origin, struct why *why);
+/* The same for a message that has a queue id already. */
+struct cleanup *cleanup_begin_as(enum cleanup_origin origin, const char *id,
+				 struct why *why);
 const char *cleanup_id(const struct cleanup *c);
 /* To be filled in by the caller before content: everything but the
  * recipients (sender unrewritten, flags, dsn_*, client_*, sasl_*, uid). */

@@ -12,14 +12,13 @@
  *   public/qmgr     smtpd, pickup, bounce, local: MSG_ENQUEUED (no reply)
  *                   postqueue, smtpd: MSG_FLUSH (no reply)
  *                   postsuper: MSG_SUPER -> MSG_STATUS
- *                   a delivery agent whose qmgr died before it could take a
- *                   report: MSG_LATE -> MSG_STATUS
  *                   showq: MSG_LIST_ACTIVE -> MSG_ACTIVE* MSG_STATUS
  *   private/NAME    qmgr to a delivery agent; the agent speaks first:
- *                   MSG_AGENT_HELLO; then any number of rounds of
+ *                   MSG_AGENT_HELLO; then MSG_RECEIPTS (with a descriptor,
+ *                   queue_receipt.h) and any number of rounds of
  *                   MSG_DELIVER (with the content's descriptor) MSG_RCPT* ->
  *                   MSG_RCPT_DONE* MSG_DELIVER_DONE
- *   private/bounce  MSG_BOUNCE (with descriptor) MSG_BOUNCE_RCPT*
+ *   private/bounce  MSG_RECEIPTS; MSG_BOUNCE (with descriptor) MSG_BOUNCE_RCPT*
  *                   MSG_BOUNCE_END -> MSG_STATUS (queue_id of the notice)
  *   private/resolver  MSG_DNS_QUERY -> MSG_DNS_ANSWER, in any order,
  *                   matched by A_SERIAL
@@ -37,10 +36,10 @@ enum msg_type {
 	MSG_ENQUEUED,
 	MSG_FLUSH,
 	MSG_SUPER,
-	MSG_LATE,
 	MSG_LIST_ACTIVE,
 	MSG_ACTIVE,
 	MSG_AGENT_HELLO,
+	MSG_RECEIPTS,
 	MSG_DELIVER,
 	MSG_RCPT,
 	MSG_RCPT_DONE,
@@ -71,6 +70,7 @@ enum msg_attr {
 	A_QUEUE_ID,
 	A_QUEUE_NAME,	  /* incoming active deferred hold corrupt maildrop */
 	A_SEGMENT,	  /* path relative to queue_directory */
+	A_FILE,		  /* number of a segment; 0: a file of its own */
 	A_OFFSET,	  /* bytes from the start of the file to the image */
 	A_LENGTH,	  /* bytes of the image */
 	A_CONTENT_OFFSET, /* bytes from the start of the file */

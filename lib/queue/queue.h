@@ -19,6 +19,9 @@
  *   journal/log	     which recipients of segment messages are done, and which
  *		     messages are; append-only, checksummed records, synced in
  *		     batches; rewritten when it has grown
+ *   journal/receipts-N
+ *		     what agents delivered that the journal may not say yet
+ *		     (queue_receipt.h)
  *   journal/lock    locked by the owner
  *
  * Three roles: writers (smtpd, pickup, bounce, local, postdrop), the one
@@ -39,6 +42,8 @@
 
 #include "lib/dsn/why.h"
 #include "lib/queue/envelope.h"
+
+struct htab;
 
 enum { QUEUE_ID_MAX = 40 };
 
@@ -98,6 +103,9 @@ void queue_writer_announce(struct queue_writer *w);
 
 /* Start a message; NULL: why (4.3.0: disk full, queue_minfree, I/O). */
 struct queue_entry *queue_begin(struct queue_writer *w, struct why *why);
+/* The same under an id that the message has already. */
+struct queue_entry *queue_begin_as(struct queue_writer *w, const char *id,
+				   struct why *why);
 const char *queue_entry_id(const struct queue_entry *e);
 int64_t queue_entry_arrival(const struct queue_entry *e);
 /* Append content, LF line ends. Errors are remembered for the commit. */
@@ -127,6 +135,7 @@ enum rcpt_state {
  * may be shared with other messages, and is not to be closed. */
 struct queue_message {
 	char id[QUEUE_ID_MAX];
+	uint64_t segment;    /* its number; 0: a file of its own */
 	char queue_name[16]; /* incoming, deferred, hold */
 	struct queue_place place;
 	struct envelope env;
@@ -206,9 +215,6 @@ void queue_release(struct queue *q, struct queue_message *m);
  * is nothing to do. The owner calls it at most every few tens of
  * milliseconds. false: the disk refused (logged); call again later. */
 bool queue_sync(struct queue *q);
-/* Write what was recorded, without a sync, so that it survives the death of
- * this process; queue_sync() makes it survive a power loss. */
-void queue_record(struct queue *q);
 /* Is anything waiting for queue_sync()? */
 bool queue_unsynced(const struct queue *q);
 
@@ -246,5 +252,15 @@ struct queue_listing {
 bool queue_list(const char *id, bool (*fn)(void *arg,
 					   const struct queue_listing *l),
 		void *arg);
+
+/*
+ * For a pickup that starts: its predecessor may have taken a message and died
+ * before it could remove the file in maildrop/. queue_submitted() finds the
+ * messages in segments that local users submitted, also finished ones, and
+ * queue_was_taken() answers for one, by its id and its submitter. Free the
+ * table with htab_free(.., free).
+ */
+struct htab *queue_submitted(void);
+bool queue_was_taken(const struct htab *submitted, const char *id, int uid);
 
 #endif

@@ -235,7 +235,7 @@ journal_add(struct journal *j, const struct journal_record *r)
 static void
 pending_reset(struct journal *j)
 {
-	j->n_pending = j->n_written = 0;
+	j->n_pending = 0;
 	if (j->cap_pending > 4096) {
 		free(j->pending);
 		j->pending = NULL;
@@ -250,62 +250,25 @@ durable_end(const struct journal *j)
 	return HEADER + (int64_t)j->count * RECORD;
 }
 
-/* The records that are not in the file yet, encoded; their place. */
-static char *
-encode_unwritten(const struct journal *j, size_t *len, int64_t *at)
-{
-	size_t from = j->n_written, n = j->n_pending - from;
-	char *data = mem_calloc(n, RECORD);
-
-	for (size_t i = 0; i < n; i++)
-		encode_record(&j->pending[from + i],
-			      j->number + j->count + from + i,
-			      data + i * RECORD);
-	*len = n * RECORD;
-	*at = durable_end(j) + (int64_t)(from * RECORD);
-	return data;
-}
-
-bool
-journal_write(struct journal *j)
-{
-	int64_t at;
-	size_t len;
-	char *data;
-	bool ok;
-
-	if (j->n_written == j->n_pending)
-		return true;
-	data = encode_unwritten(j, &len, &at);
-	ok = queue_sys_write(j->fd, data, len, at);
-	free(data);
-	if (ok)
-		j->n_written = j->n_pending;
-	return ok;
-}
-
 bool
 journal_flush(struct journal *j)
 {
+	char *data;
 	bool ok;
 
 	if (j->n_pending == 0)
 		return true;
-	if (j->n_written == 0) {
-		int64_t at;
-		size_t len;
-		char *data = encode_unwritten(j, &len, &at);
-
-		ok = queue_sys_write_durable(j->fd, data, len, at);
-		free(data);
-	} else {
-		ok = journal_write(j) && queue_sys_datasync(j->fd);
-	}
+	data = mem_calloc(j->n_pending, RECORD);
+	for (size_t i = 0; i < j->n_pending; i++)
+		encode_record(&j->pending[i], j->number + j->count + i,
+			      data + i * RECORD);
+	ok = queue_sys_write_durable(j->fd, data, j->n_pending * RECORD,
+				     durable_end(j));
+	free(data);
 	if (!ok) {
 		int saved = errno;
 
 		queue_sys_truncate(j->fd, durable_end(j));
-		j->n_written = 0;
 		errno = saved;
 		return false;
 	}

@@ -40,7 +40,6 @@ struct journal {
 	uint64_t count; /* records in the file, durable */
 	struct journal_record *pending; /* not durable yet */
 	size_t n_pending, cap_pending;
-	size_t n_written; /* of those pending: in the file, not synced */
 };
 
 typedef void (*journal_fn)(void *arg, const struct journal_record *r);
@@ -57,9 +56,6 @@ bool journal_open(struct journal *j, journal_fn fn, void *arg);
 void journal_close(struct journal *j);
 /* To be made durable by the next journal_flush(). */
 void journal_add(struct journal *j, const struct journal_record *r);
-/* Write what was added, without a sync. false: errno; the next call tries
- * again. */
-bool journal_write(struct journal *j);
 /* Make all that was added durable; on false (errno) it is kept for the next
  * call. */
 bool journal_flush(struct journal *j);

@@ -174,6 +174,81 @@ list_segments(struct lister *ls)
 	return ok;
 }
 
+/* ---- submitted ---- */
+
+static void
+note_submitted(struct htab *ids, int fd, int64_t offset)
+{
+	struct envelope env = ENVELOPE_INIT;
+	struct queue_place place;
+	char id[QUEUE_ID_MAX];
+
+	if (queue_read_image(fd, offset, false, &place, id, &env) !=
+	    QUEUE_READ_OK)
+		return;
+	if (env.uid >= 0) {
+		int *uid = mem_alloc(sizeof(*uid));
+
+		*uid = env.uid;
+		free(htab_put(ids, span_of(id), uid));
+	}
+	envelope_free(&env);
+}
+
+struct htab *
+queue_submitted(void)
+{
+	struct queue q = {.reader = true, .segments = htab_new()};
+	struct htab *ids = htab_new();
+	size_t pos = 0;
+	void *value;
+
+	queue_list_segments(&q);
+	while (htab_next(q.segments, &pos, NULL, &value)) {
+		struct segment *s = value;
+
+		if (!segment_open(s))
+			continue;
+		segment_advance(&q, s);
+		for (size_t i = 0; i < s->n; i++)
+			note_submitted(ids, s->fd, s->v[i].offset);
+		segment_rest(s);
+	}
+	htab_free(q.segments, drop_segment);
+	return ids;
+}
+
+static bool
+is_in_file(const char *queue_name, const char *id, int uid)
+{
+	struct envelope env = ENVELOPE_INIT;
+	struct queue_place place;
+	struct buf path = BUF_INIT;
+	bool same = false;
+	int fd;
+
+	queue_path(queue_name, id, &path);
+	fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && queue_read_image(fd, 0, false, &place, NULL, &env) ==
+			   QUEUE_READ_OK) {
+		same = env.uid == uid;
+		envelope_free(&env);
+	}
+	if (fd >= 0)
+		close(fd);
+	buf_free(&path);
+	return same;
+}
+
+bool
+queue_was_taken(const struct htab *submitted, const char *id, int uid)
+{
+	const int *who = htab_get(submitted, span_of(id));
+
+	return (who && *who == uid) || is_in_file("deferred", id, uid) ||
+	       is_in_file("hold", id, uid);
+}
+
 bool
 queue_list(const char *id, bool (*fn)(void *arg, const struct queue_listing *l),
 	   void *arg)

@@ -100,6 +100,13 @@ struct queue {
 	bool scanned; /* the pass is complete */
 	bool missed;  /* another is needed */
 	bool reader;  /* not the owner: touches nothing */
+	/* receipts of this owner's agents; files of earlier owners */
+	struct {
+		int fd; /* -1: none yet */
+		bool *used;
+		size_t n;
+	} receipts;
+	struct strvec old_receipts;
 	struct queue_walk *walk_deferred, *walk_hold;
 	bool deferred_ended, hold_ended;
 	/* queue_super(): where messages that nobody holds are in segments */
@@ -183,6 +190,12 @@ bool state_append_done(struct queue *q, struct held *h);
 /* Append a state record to the file at path and set its time; sync later
  * when durable. */
 bool state_append(struct queue *q, struct held *h, int64_t next, bool durable);
+
+/* ---- queue_receipt.c ---- */
+
+/* Take in what the agents of earlier owners put on record. */
+void receipts_recover(struct queue *q);
+void receipts_free(struct queue *q);
 
 /* ---- queue_super.c ---- */
 

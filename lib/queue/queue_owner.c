@@ -96,7 +96,7 @@ queue_own(void)
 	q->unsaved = htab_new();
 	q->walk_deferred = queue_walk_new("deferred");
 	q->walk_hold = queue_walk_new("hold");
-	q->journal.fd = -1;
+	q->journal.fd = q->receipts.fd = -1;
 	if (!queue_list_segments(q) ||
 	    !journal_open(&q->journal, queue_replay, q)) {
 		int saved = errno;
@@ -106,6 +106,7 @@ queue_own(void)
 		errno = saved == EAGAIN ? EIO : saved;
 		return NULL;
 	}
+	receipts_recover(q);
 	q->settle = true;
 	return q;
 }
@@ -143,6 +144,7 @@ queue_disown(struct queue *q)
 	strvec_free(&q->removals);
 	strvec_free(&q->scan);
 	super_index_free(q);
+	receipts_free(q);
 	htab_free(q->segments, free_segment);
 	htab_free(q->files, NULL);
 	htab_free(q->unsaved, free_state);
@@ -239,6 +241,7 @@ held_from_segment(struct queue *q, struct segment *s, int64_t offset,
 		return NULL;
 	}
 	h->seg = s;
+	h->m.segment = s->number;
 	h->m.place.path = mem_strdup(s->path);
 	apply_done(h);
 	e = segment_put(s, offset, ENTRY_TAKEN);

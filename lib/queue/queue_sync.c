@@ -284,14 +284,6 @@ queue_sync(struct queue *q)
 	return ok;
 }
 
-void
-queue_record(struct queue *q)
-{
-	/* What the disk refuses now is written, or reported, by the next
-	 * sync. */
-	journal_write(&q->journal);
-}
-
 bool
 queue_unsynced(const struct queue *q)
 {

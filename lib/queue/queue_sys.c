@@ -81,21 +81,31 @@ queue_sys_write(int fd, const void *data, size_t len, int64_t offset)
 }
 
 bool
-queue_sys_write_durable(int fd, const void *data, size_t len, int64_t offset)
+queue_sys_writev_durable(int fd, struct iovec *iov, int n, int64_t offset)
 {
-	struct iovec iov = {(void *)(uintptr_t)data, len};
-	ssize_t n = -1;
+	size_t len = 0;
 
+	for (int i = 0; i < n; i++)
+		len += iov[i].iov_len;
 	/* A test may fail the sync behind a write that was done. */
 	if (!queue_sys_hook) {
-		n = pwritev2(fd, &iov, 1, offset, RWF_DSYNC);
-		if (n == (ssize_t)len)
+		ssize_t done = pwritev2(fd, iov, n, offset, RWF_DSYNC);
+
+		if (done == (ssize_t)len)
 			return true;
-		if (n < 0 && errno != EOPNOTSUPP && errno != ENOSYS &&
+		if (done < 0 && errno != EOPNOTSUPP && errno != ENOSYS &&
 		    errno != EINVAL && errno != EINTR)
 			return false;
 	}
-	return queue_sys_write(fd, data, len, offset) && queue_sys_datasync(fd);
+	return queue_sys_writev(fd, iov, n, offset) && queue_sys_datasync(fd);
+}
+
+bool
+queue_sys_write_durable(int fd, const void *data, size_t len, int64_t offset)
+{
+	struct iovec iov = {(void *)(uintptr_t)data, len};
+
+	return queue_sys_writev_durable(fd, &iov, 1, offset);
 }
 
 bool

@@ -36,6 +36,8 @@ bool queue_sys_datasync(int fd);
  * kernel has one. */
 bool queue_sys_write_durable(int fd, const void *data, size_t len,
 			     int64_t offset);
+bool queue_sys_writev_durable(int fd, struct iovec *iov, int n,
+			      int64_t offset);
 /* Make the names in a directory durable. true also where the directory may
  * not be read (maildrop, for those who submit). */
 bool queue_sys_sync_dir(const char *path);

@@ -68,9 +68,9 @@ struct queue_entry {
 	struct queue_writer *w;
 	char id[QUEUE_ID_MAX];
 	int64_t arrival;
-	char *gather;        /* room for the header, then content */
-	size_t gathered;     /* content bytes in it */
-	int64_t size;        /* of the content so far */
+	char *gather;    /* room for the header, then content */
+	size_t gathered; /* content bytes in it */
+	int64_t size;    /* of the content so far */
 	int64_t lines;
 	int error;           /* errno of the first failure */
 	struct out_file own; /* a big message's */
@@ -187,17 +187,14 @@ out_file_open(struct queue_writer *w, struct out_file *f, const char *id)
 	return false;
 }
 
-/* Data, and once per file its name, to the disk. */
+/* Once per file its name, to the disk. */
 static bool
-out_file_sync(struct queue_writer *w, struct out_file *f)
+out_file_sync_name(struct queue_writer *w, struct out_file *f)
 {
-	if (!queue_sys_datasync(f->fd))
-		return false;
-	if (!f->name_safe &&
-	    !queue_sys_sync_dir(w->maildrop ? "maildrop" : "incoming"))
-		return false;
-	f->name_safe = true;
-	return true;
+	f->name_safe =
+	    f->name_safe ||
+	    queue_sys_sync_dir(w->maildrop ? "maildrop" : "incoming");
+	return f->name_safe;
 }
 
 /*
@@ -314,6 +311,16 @@ queue_begin(struct queue_writer *w, struct why *why)
 	return e;
 }
 
+struct queue_entry *
+queue_begin_as(struct queue_writer *w, const char *id, struct why *why)
+{
+	struct queue_entry *e = queue_begin(w, why);
+
+	if (e)
+		snprintf(e->id, sizeof(e->id), "%s", id);
+	return e;
+}
+
 const char *
 queue_entry_id(const struct queue_entry *e)
 {
@@ -427,7 +434,8 @@ fill_header(struct queue_entry *e, const struct out_file *f,
 	h->envelope_hash = image_hash(envelope->data, envelope->len);
 }
 
-/* Everything in one write. */
+/* Everything in one write, durable when it returns: no moment in which a
+ * crash of this process leaves what nobody was told of. */
 static bool
 write_gathered(struct queue_entry *e, struct out_file *f,
 	       const struct buf *envelope, struct image_header *h)
@@ -440,10 +448,10 @@ write_gathered(struct queue_entry *e, struct out_file *f,
 	fill_header(e, f, envelope, h);
 	h->content_hash = image_hash(e->gather + IMAGE_HEADER, e->gathered);
 	image_encode(h, e->gather);
-	return queue_sys_writev(f->fd, iov, 2, f->size);
+	return queue_sys_writev_durable(f->fd, iov, 2, f->size);
 }
 
-/* The rest of a big message, its header last. */
+/* The rest of a big message, its header last; durable. */
 static bool
 write_streamed(struct queue_entry *e, const struct buf *envelope,
 	       struct image_header *h)
@@ -459,7 +467,8 @@ write_streamed(struct queue_entry *e, const struct buf *envelope,
 	image_encode(h, raw);
 	return queue_sys_write(e->own.fd, envelope->data, envelope->len,
 			       IMAGE_HEADER + e->size) &&
-	       queue_sys_write(e->own.fd, raw, sizeof(raw), 0);
+	       queue_sys_write(e->own.fd, raw, sizeof(raw), 0) &&
+	       queue_sys_datasync(e->own.fd);
 }
 
 /* A segment with room for an image of that length. */
@@ -502,7 +511,7 @@ put_on_disk(struct queue_entry *e, struct image_header *h)
 					       (int64_t)envelope->len);
 		ok = ok && write_gathered(e, f, envelope, h);
 	}
-	if (!ok || !out_file_sync(w, f)) {
+	if (!ok || !out_file_sync_name(w, f)) {
 		out_file_revert(f);
 		return false;
 	}

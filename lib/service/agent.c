@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "lib/base/mem.h"
 #include "lib/conf/conf.h"
 #include "lib/ipc/ipc.h"
+#include "lib/queue/queue_receipt.h"
 #include "lib/service/service.h"
 #include "lib/sys/io.h"
 #include "lib/table/table.h"
@@ -127,13 +129,41 @@ log_told(struct agent_request *req)
 	strvec_reset(&req->lines);
 }
 
+/* Before anything else: until then a crash delivers again. */
+static void
+write_receipts(struct agent_request *req)
+{
+	struct receipt *v;
+	size_t n = 0;
+
+	if (req->n_owed == 0)
+		return;
+	v = mem_calloc(req->n_owed, sizeof(*v));
+	for (size_t i = 0; i < req->n_rcpts && n < req->n_owed; i++) {
+		struct agent_rcpt *r = &req->rcpts[i];
+
+		if (!r->owed)
+			continue;
+		r->owed = false;
+		v[n] = (struct receipt){.index = (uint32_t)r->index,
+					.file = req->file,
+					.offset = req->offset};
+		snprintf(v[n++].id, sizeof(v->id), "%s", req->queue_id);
+	}
+	receipt_write(req->receipts, v, n);
+	req->n_owed = 0;
+	free(v);
+}
+
 void
 agent_flush(struct agent_request *req)
 {
 	int timeout = (int)(conf->ipc_timeout / USEC);
 
+	write_receipts(req);
 	req->hold = false;
-	if (!req->lost && ipc_flush(req->ipc, timeout > 0 ? timeout : 1) != IPC_OK) {
+	if (!req->lost &&
+	    ipc_flush(req->ipc, timeout > 0 ? timeout : 1) != IPC_OK) {
 		log_warn("%s: the queue manager went away", req->queue_id);
 		req->lost = true;
 	}
@@ -191,6 +221,8 @@ agent_rcpt_tell(struct agent_request *req, size_t i, const struct why *why)
 	req->n_done++;
 	soften(why, &told);
 	r->sent = why_class(&told) == WHY_SENT;
+	r->owed = r->sent;
+	req->n_owed += r->owed;
 	/* For the success notice. */
 	if (why_class(&told) == WHY_SENT && (r->dsn_notify & NOTIFY_SUCCESS) &&
 	    !r->dsn_passed)
@@ -250,7 +282,7 @@ request_free(struct agent_request *req)
 	    req->dsn_envid,   req->client_name,   req->client_addr,
 	    req->client_port, req->client_helo,   req->client_proto,
 	    req->sasl_method, req->sasl_username, req->sasl_sender,
-	    req->rewrite,     req->segment,
+	    req->rewrite,
 	};
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
@@ -296,7 +328,7 @@ decode_deliver(const struct ipc_msg *m, struct agent_request *req)
 	req->sasl_username = ipc_dup(m, A_SASL_USERNAME);
 	req->sasl_sender = ipc_dup(m, A_SASL_SENDER);
 	req->rewrite = ipc_dup(m, A_REWRITE);
-	req->segment = ipc_dup(m, A_SEGMENT);
+	req->file = (uint64_t)ipc_num(m, A_FILE, 0);
 	req->offset = ipc_num(m, A_OFFSET, 0);
 }
 
@@ -357,101 +389,16 @@ idle_close(const struct agent_ops *ops)
 		ops->idle_close();
 }
 
-/* ---- late reports ---- */
-
-/*
- * What was delivered of the last request, and its descriptor. A queue manager
- * that dies may not have read our report; its successor leaves the message
- * alone while somebody has the descriptor (queue_is_in_delivery()), and takes
- * the report again.
- */
-static struct {
-	int fd;
-	char *queue_id;
-	char *segment;
-	int64_t offset;
-	int64_t *sent;
-	size_t n;
-} last = {.fd = -1};
-
-enum {
-	LATE_SECONDS = 30,
-	LATE_RCPTS = 1000, /* in one frame */
-};
-
-static void
-last_forget(void)
-{
-	if (last.fd >= 0)
-		close(last.fd);
-	free(last.queue_id);
-	free(last.segment);
-	free(last.sent);
-	memset(&last, 0, sizeof(last));
-	last.fd = -1;
-}
-
-/* Keep of a request what a late report needs. */
-static void
-last_keep(struct agent_request *req)
-{
-	last_forget();
-	if (!req->segment[0])
-		return;
-	last.sent = mem_calloc(req->n_rcpts, sizeof(*last.sent));
-	for (size_t i = 0; i < req->n_rcpts; i++)
-		if (req->rcpts[i].sent)
-			last.sent[last.n++] = req->rcpts[i].index;
-	last.fd = req->fd;
-	last.queue_id = req->queue_id;
-	last.segment = req->segment;
-	last.offset = req->offset;
-	req->fd = -1;
-	req->queue_id = req->segment = NULL;
-}
-
-static bool
-send_late(struct ipc *c, size_t from)
-{
-	struct ipc_msg m;
-
-	ipc_begin(c, MSG_LATE);
-	ipc_put_cstr(c, A_QUEUE_ID, last.queue_id);
-	ipc_put_cstr(c, A_SEGMENT, last.segment);
-	ipc_put_num(c, A_OFFSET, last.offset);
-	for (size_t i = from; i < last.n && i < from + LATE_RCPTS; i++)
-		ipc_put_num(c, A_INDEX, last.sent[i]);
-	ipc_end(c);
-	return ipc_flush(c, LATE_SECONDS) == IPC_OK &&
-	       ipc_recv(c, &m, LATE_SECONDS) == IPC_OK;
-}
-
-/* The queue manager went away. */
-static void
-last_report(void)
-{
-	struct ipc c;
-
-	if (last.n && !service_draining() &&
-	    ipc_connect(&c, "public/qmgr", LATE_SECONDS)) {
-		for (size_t i = 0; i < last.n; i += LATE_RCPTS)
-			if (!send_late(&c, i))
-				break;
-		ipc_close(&c);
-	}
-	last_forget();
-}
-
 static bool
 serve_request(struct ipc *ipc, const struct ipc_msg *m,
-	      const struct agent_ops *ops)
+	      struct receipt_slot *receipts, const struct agent_ops *ops)
 {
-	struct agent_request req = {.ipc = ipc, .relay = BUF_INIT};
+	struct agent_request req = {
+	    .ipc = ipc, .relay = BUF_INIT, .receipts = receipts};
 	struct why why = WHY_INIT;
 	int64_t count = ipc_num(m, A_INDEX, 0);
 	bool ok;
 
-	last_forget();
 	decode_deliver(m, &req);
 	ok = receive_rcpts(&req, count);
 	if (ok) {
@@ -470,7 +417,6 @@ serve_request(struct ipc *ipc, const struct ipc_msg *m,
 		ipc_end(ipc);
 		agent_flush(&req);
 		ok = !req.lost;
-		last_keep(&req);
 	}
 	why_free(&why);
 	request_free(&req);
@@ -519,6 +465,7 @@ wait_request(struct ipc *ipc, struct ipc_msg *m, const struct agent_ops *ops)
 void
 agent_serve(int fd, const struct agent_ops *ops)
 {
+	struct receipt_slot receipts = RECEIPT_SLOT_NONE;
 	struct ipc ipc;
 	enum ipc_status st;
 	struct ipc_msg m;
@@ -537,18 +484,19 @@ agent_serve(int fd, const struct agent_ops *ops)
 	while (ok && !service_draining()) {
 		st = wait_request(&ipc, &m, ops);
 		if (st == IPC_OK && m.type == MSG_DELIVER) {
-			ok = serve_request(&ipc, &m, ops);
+			ok = serve_request(&ipc, &m, &receipts, ops);
+		} else if (st == IPC_OK && m.type == MSG_RECEIPTS) {
+			receipt_slot_take(&receipts, m.fd,
+					  ipc_num(&m, A_OFFSET, 0));
 		} else {
 			if (st == IPC_OK && m.fd >= 0)
 				close(m.fd);
 			if (st == IPC_BAD || st == IPC_OK)
 				log_warn("bad request from the queue manager");
-			if (st == IPC_TIMEOUT)
-				last_forget(); /* it is there */
 			ok = false;
 		}
 	}
 	idle_close(ops);
-	last_report();
+	receipt_slot_close(&receipts);
 	ipc_close(&ipc);
 }

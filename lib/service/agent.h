@@ -37,6 +37,8 @@
  * (default_destination_recipient_limit). */
 enum { AGENT_RCPT_MAX = 10000 };
 
+struct receipt_slot;
+
 struct agent_rcpt {
 	int64_t index;   /* within the message, for qmgr */
 	char *address;   /* internal form */
@@ -46,6 +48,7 @@ struct agent_rcpt {
 	int class;       /* enum addr_class, 0: unknown */
 	bool done;       /* was reported */
 	bool sent;       /* and delivered */
+	bool owed; /* a receipt, before the report */
 	/* Set before a success is reported: the next host was told dsn_notify
 	 * and writes the notices (RFC 3461 section 5.2.2). */
 	bool dsn_passed;
@@ -59,7 +62,7 @@ struct agent_request {
 	int64_t content_length;
 	char *queue_id;
 	char *queue_name;
-	char *segment;		/* where qmgr has it, for a late report */
+	uint64_t file; /* of the image, for receipts (queue_receipt.h) */
 	int64_t offset;
 	int64_t size;        /* as logged */
 	int64_t arrival;     /* microseconds since the epoch */
@@ -90,6 +93,8 @@ struct agent_request {
 	struct strvec lines; /* log lines about what is collected */
 	/* Who is told; owned by agent_serve(). */
 	struct ipc *ipc;
+	struct receipt_slot *receipts;
+	size_t n_owed;
 	bool lost; /* qmgr went away */
 };
 
@@ -145,7 +150,7 @@ void agent_rcpt_tell(struct agent_request *req, size_t i,
 void agent_rest_done(struct agent_request *req, const struct why *why);
 
 /*
- * Tell qmgr now what was reported. The last report of a request waits for the
+ * Put on record and tell qmgr now what was reported. The last report of a request waits for the
  * end of deliver() unless this is called, which an agent does before anything
  * that may take long.
  */

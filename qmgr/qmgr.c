@@ -15,6 +15,7 @@
 
 enum {
 	SCAN_AT_ONCE = 200,    /* messages per turn of the loop */
+	BATCH_USEC = 10000,
 	JUST_IN_CASE_MS = 3000,
 	LOST_NOTICE_SECONDS = 60, /* look for unannounced mail this often */
 };
@@ -29,6 +30,7 @@ static struct {
 	bool flush_again;
 	bool waits_for_room;
 	bool stopping;
+	bool sync_soon;
 	bool orphans; /* messages wait for agents of a qmgr that died */
 	int64_t scan_at; /* monotonic: when the scan is due */
 	int64_t config_time;
@@ -60,6 +62,7 @@ qmgr_stopping(void)
 static void
 sync_now(void)
 {
+	state.sync_soon = false;
 	if (!queue_sync(qmgr_queue) || queue_unsynced(qmgr_queue))
 		after_ms(state.sync, 1000);
 }
@@ -74,16 +77,18 @@ on_sync(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * At the end of this turn of the loop; what comes back during a sync waits for
- * the next one together.
+ * What was delivered is on record already (queue_receipt.h): a few
+ * milliseconds let many messages share a sync.
  */
 void
 qmgr_note_unsynced(void)
 {
-	static const struct timeval at_once;
+	static const struct timeval soon = {0, BATCH_USEC};
 
 	/* Also when a later try is pending. */
-	event_add(state.sync, &at_once);
+	if (!state.sync_soon)
+		event_add(state.sync, &soon);
+	state.sync_soon = true;
 }
 
 /* ---- segments ---- */

@@ -7,8 +7,8 @@
  * the delivering process writes a receipt itself, one durable write, before
  * it does anything else; then it reports. The owner gives it the room: a slot
  * of RECEIPT_SLOT bytes in a file of the owner's, journal/receipts-NUMBER,
- * used as a ring. The journal is synced at every turn of the owner's loop, so
- * that what the ring overwrites is in the journal long since.
+ * used as a ring. The owner syncs the journal every few milliseconds, so that
+ * what the ring overwrites is in the journal long since.
  *
  * A receipt is a fact that stays true: "recipient index of that image has
  * it". The next owner reads the files of its predecessors and puts what they

@@ -14,7 +14,7 @@
 #include "lib/sys/io.h"
 
 enum {
-	SCAN_AT_ONCE = 200,    /* messages per turn of the loop */
+	SCAN_AT_ONCE = 200, /* messages per turn of the loop */
 	BATCH_USEC = 10000,
 	JUST_IN_CASE_MS = 3000,
 	LOST_NOTICE_SECONDS = 60, /* look for unannounced mail this often */
@@ -30,8 +30,10 @@ static struct {
 	bool flush_again;
 	bool waits_for_room;
 	bool stopping;
-	bool sync_soon;
-	bool orphans; /* messages wait for agents of a qmgr that died */
+	bool sync_soon; /* a sync will be done in this turn, or in the next ones
+			 */
+	int64_t synced; /* monotonic: the last sync */
+	bool orphans;   /* messages wait for agents of a qmgr that died */
 	int64_t scan_at; /* monotonic: when the scan is due */
 	int64_t config_time;
 } state;
@@ -65,6 +67,7 @@ sync_now(void)
 	state.sync_soon = false;
 	if (!queue_sync(qmgr_queue) || queue_unsynced(qmgr_queue))
 		after_ms(state.sync, 1000);
+	state.synced = io_monotonic();
 }
 
 static void
@@ -77,17 +80,21 @@ on_sync(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * What was delivered is on record already (queue_receipt.h): a few
- * milliseconds let many messages share a sync.
+ * At the end of this turn of the loop; soon after another sync a little later,
+ * so that many messages share one. What was delivered is on record already
+ * (queue_receipt.h).
  */
 void
 qmgr_note_unsynced(void)
 {
-	static const struct timeval soon = {0, BATCH_USEC};
+	struct timeval when = {0, 0};
 
+	if (state.sync_soon)
+		return;
+	if (io_monotonic() - state.synced < BATCH_USEC)
+		when.tv_usec = BATCH_USEC;
 	/* Also when a later try is pending. */
-	if (!state.sync_soon)
-		event_add(state.sync, &soon);
+	event_add(state.sync, &when);
 	state.sync_soon = true;
 }
 
@@ -100,8 +107,9 @@ scan_within(int ms)
 	int64_t at = io_monotonic() + ms * 1000LL;
 	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
 
-	if (state.stopping || (event_pending(state.incoming, EV_TIMEOUT, NULL) &&
-			       state.scan_at <= at))
+	if (state.stopping ||
+	    (event_pending(state.incoming, EV_TIMEOUT, NULL) &&
+	     state.scan_at <= at))
 		return;
 	state.scan_at = at;
 	event_add(state.incoming, &tv);

@@ -129,6 +129,45 @@ postfix stop
 
 
 @needs_mail
+def test_null_client_to_postrider():
+    """What waits while the relay host is down leaves when it is back; the
+    relay takes mail of its own domain from outside, and for nobody else."""
+    host.run(NULL_CLIENT + r"""
+postfix start
+echo first | bsd-mailx -s queued someone@example.com
+wait_for 15 grep -q 'status=deferred' /var/log/mail.log
+cat >/tmp/relay.py <<'EOF'
+import os, sys, time
+sys.path.insert(0, os.environ["TOP"] + "/tests/lib")
+import postrider
+with postrider.Instance(directory="/var/tmp/relay", port=2525, main={
+        "myhostname": "mail.example.com", "mydestination": "example.com",
+        "mynetworks": "192.0.2.0/24", "home_mailbox": "Maildir/",
+        "local_recipient_maps": "", "luser_relay": "user1@example.com"}):
+    print("up", flush=True)
+    time.sleep(100)
+EOF
+/usr/bin/python3 /tmp/relay.py >/tmp/relay.out 2>&1 &
+wait_for 20 grep -q up /tmp/relay.out
+wait_for 30 grep -rq 'Subject: queued' /home/user1/Maildir/new
+echo second | bsd-mailx -s direct other@example.com
+wait_for 15 grep -rq 'Subject: direct' /home/user1/Maildir/new
+wait_for 15 sh -c '[ "$(mailq)" = "Mail queue is empty" ]'
+[ ! -e /root/Maildir ] || fail "local delivery"
+exec 3<>/dev/tcp/127.0.0.1/2525
+expect() {
+	read -r reply <&3
+	case $reply in "$1"*) ;; *) fail "$reply, not $1" ;; esac
+}
+expect 220
+printf 'helo localhost\r\nmail from:<a@b.example>\r\n' >&3; expect 250; expect 250
+printf 'rcpt to:<x@elsewhere.example>\r\n' >&3; expect 454
+printf 'quit\r\n' >&3
+postfix stop
+""")
+
+
+@needs_mail
 def test_null_client_delivers_nothing_locally():
     host.run(NULL_CLIENT + r"""
 ip addr add 192.0.2.1/24 dev lo

@@ -80,9 +80,6 @@ service_jail(void)
 	    .may_exec_setuid = !s->drop_uid,
 	};
 
-	/* The root parent of such a service gives its workers no more. */
-	if (s->def->flags & SERVICE_NEEDS_ROOT)
-		j.user = conf->mail_owner;
 	jail(&j);
 }
 
@@ -212,10 +209,6 @@ check_arguments(struct service_state *s)
 	if (!s->type_name || s->n_listen < 1 ||
 	    fstat(SERVICE_MASTER_FD, &st) < 0 || !S_ISSOCK(st.st_mode))
 		log_fatal("this program is started by master(8), not by hand");
-	if ((s->def->flags & SERVICE_NEEDS_ROOT) && s->drop_uid)
-		log_fatal("service %s: %s needs an 'n' in the unprivileged "
-			  "column of master.cf",
-			  s->name, s->def->name);
 	for (int i = 0; i < s->n_listen; i++) {
 		if (fcntl(SERVICE_LISTEN_FD + i, F_GETFD) < 0)
 			log_fatal("listening descriptor %d: %m", i);
@@ -330,8 +323,7 @@ service_main(int argc, char **argv, const struct service *def)
 		run_standalone(s);
 	if (def->init)
 		def->init();
-	if (!(def->flags & SERVICE_NEEDS_ROOT))
-		service_jail();
+	service_jail();
 	if (def->after_jail)
 		def->after_jail();
 	if (def->model == SERVICE_SESSIONS)

@@ -43,9 +43,7 @@ enum service_model {
 
 /* What master.cf may say about it. */
 enum {
-	SERVICE_NEEDS_ROOT = 1 << 0, /* the parent keeps root (local) */
-	SERVICE_SINGLE = 1 << 1,     /* maxproc is 1 whatever it says */
-	SERVICE_PUBLIC_ONLY = 1 << 2,
+	SERVICE_SINGLE = 1 << 0, /* maxproc is 1 whatever it says */
 };
 
 struct service {
@@ -62,14 +60,6 @@ struct service {
 	/* sessions, instead of accept: the whole life of a worker; may be
 	 * NULL. */
 	void (*worker_start)(void);
-	/*
-	 * sessions with SERVICE_NEEDS_ROOT: only the workers give up
-	 * privilege. Each has a stream socket to the parent
-	 * (service_parent_fd()); the parent calls this when a worker wrote to
-	 * it. false: the worker broke the protocol, the parent closes fd.
-	 * Must not wait long: the parent does nothing else meanwhile.
-	 */
-	bool (*parent_request)(int fd);
 	/* event: a client connected (or for unix-dgram and fifo, data can be
 	 * read from fd, which stays open). The callee owns an accepted fd.
 	 * NULL: a connection is a wakeup (postkick), answered by
@@ -127,13 +117,6 @@ bool service_wait_readable(int fd, int seconds);
  * to end.
  */
 int service_poll(struct pollfd *p, size_t n, int64_t deadline);
-/* sessions with parent_request: a worker's socket to its parent. */
-int service_parent_fd(void);
-/*
- * fork() for parent_request(): the child gets default signal handling, and no
- * socket to any worker. The parent collects its exit status silently.
- */
-pid_t service_parent_fork(void);
 /* -S: no master, one client on standard input and output, uid kept. */
 bool service_standalone(void);
 

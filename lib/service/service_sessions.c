@@ -16,7 +16,6 @@
 #include "lib/service/service_slots.h"
 #include "lib/service/service_worker.h"
 #include "lib/sys/io.h"
-#include "lib/sys/proc.h"
 
 enum {
 	LOOK_AROUND_USEC = 60 * 1000000,
@@ -24,15 +23,11 @@ enum {
 	FORK_RETRY_USEC = 1000000,
 };
 
-/* Private: a worker must not choose whom the parent signals. */
-struct worker {
-	pid_t pid; /* 0: none */
-	int fd;    /* socket to it, or -1 */
-};
-
 static struct {
 	struct slots *slots;
-	struct worker *worker; /* per slot */
+	/* Per slot, 0: none. Not in the shared memory: a worker must not
+	 * choose whom the parent signals. */
+	pid_t *worker;
 	int limit;
 	int poke;
 	int workers;
@@ -72,8 +67,8 @@ static void
 signal_workers(int sig)
 {
 	for (int i = 0; i < parent.limit; i++) {
-		if (parent.worker[i].pid > 0)
-			kill(parent.worker[i].pid, sig);
+		if (parent.worker[i] > 0)
+			kill(parent.worker[i], sig);
 	}
 }
 
@@ -88,27 +83,6 @@ begin_drain(void)
 }
 
 static void
-close_worker_sockets(void)
-{
-	for (int i = 0; i < parent.limit; i++) {
-		if (parent.worker[i].pid > 0 && parent.worker[i].fd >= 0)
-			close(parent.worker[i].fd);
-	}
-}
-
-pid_t
-service_parent_fork(void)
-{
-	pid_t pid = proc_fork();
-
-	if (pid == 0) {
-		close_worker_sockets();
-		close(parent.poke);
-	}
-	return pid;
-}
-
-static void
 fork_failed(int slot)
 {
 	log_warn("fork: %m");
@@ -120,33 +94,18 @@ static void
 start_worker(void)
 {
 	int slot = slots_take(parent.slots);
-	int pair[2] = {-1, -1};
 	pid_t pid;
 
 	if (slot < 0)
 		return;
-	if (service_state.def->parent_request &&
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-		fork_failed(slot);
-		return;
-	}
 	pid = fork();
-	if (pid == 0) {
-		close_worker_sockets();
-		if (pair[0] >= 0)
-			close(pair[0]);
-		service_worker_run(parent.slots, slot, parent.poke, pair[1],
-				   parent.pid);
-	}
-	if (pair[1] >= 0)
-		close(pair[1]);
+	if (pid == 0)
+		service_worker_run(parent.slots, slot, parent.poke, parent.pid);
 	if (pid < 0) {
-		if (pair[0] >= 0)
-			close(pair[0]);
 		fork_failed(slot);
 		return;
 	}
-	parent.worker[slot] = (struct worker){pid, pair[0]};
+	parent.worker[slot] = pid;
 	parent.workers++;
 }
 
@@ -183,7 +142,7 @@ static int
 find_worker(pid_t pid)
 {
 	for (int i = 0; i < parent.limit; i++) {
-		if (parent.worker[i].pid == pid)
+		if (parent.worker[i] == pid)
 			return i;
 	}
 	return -1;
@@ -201,13 +160,11 @@ reap_workers(void)
 		bool never_served;
 
 		if (i < 0)
-			continue; /* of service_parent_fork() */
+			continue; /* a child of init() */
 		slot = &parent.slots->slot[i];
 		never_served = atomic_load(&slot->served) == 0 &&
 			       atomic_load(&slot->state) == SLOT_IDLE;
-		if (parent.worker[i].fd >= 0)
-			close(parent.worker[i].fd);
-		parent.worker[i] = (struct worker){0, -1};
+		parent.worker[i] = 0;
 		slots_give_back(parent.slots, i);
 		if (--parent.workers == 0)
 			parent.empty_since = io_monotonic();
@@ -259,7 +216,7 @@ next_deadline(void)
 	return at;
 }
 
-/* fds: master, poke, then the listening sockets, then sockets to workers. */
+/* fds: master, poke, then the listening sockets. */
 static int
 fill_poll_set(void)
 {
@@ -273,27 +230,7 @@ fill_poll_set(void)
 
 		parent.fds[n++] = (struct pollfd){fd, POLLIN, 0};
 	}
-	if (!service_state.def->parent_request)
-		return n;
-	for (int i = 0; i < parent.limit; i++) {
-		int fd = parent.worker[i].fd;
-
-		if (parent.worker[i].pid > 0 && fd >= 0)
-			parent.fds[n++] = (struct pollfd){fd, POLLIN, 0};
-	}
 	return n;
-}
-
-static void
-answer_worker(int fd)
-{
-	if (service_state.def->parent_request(fd))
-		return;
-	for (int i = 0; i < parent.limit; i++) {
-		if (parent.worker[i].pid > 0 && parent.worker[i].fd == fd)
-			parent.worker[i].fd = -1;
-	}
-	close(fd);
 }
 
 static void
@@ -325,12 +262,8 @@ wait_for_events(const sigset_t *wait_mask)
 	    read(parent.poke, &count, sizeof(count)) > 0)
 		parent.poked = true;
 	for (int i = 2; i < n; i++) {
-		if (!parent.fds[i].revents)
-			continue;
-		if (i < 2 + service_state.n_listen)
+		if (parent.fds[i].revents)
 			parent.poked = true;
-		else
-			answer_worker(parent.fds[i].fd);
 	}
 }
 
@@ -383,7 +316,7 @@ service_run_sessions(void)
 	parent.limit = limit;
 	parent.slots = slots_new(limit);
 	parent.worker = mem_calloc((size_t)limit, sizeof(*parent.worker));
-	parent.fds = mem_calloc((size_t)(2 + service_state.n_listen + limit),
+	parent.fds = mem_calloc((size_t)(2 + service_state.n_listen),
 				sizeof(*parent.fds));
 	for (int i = 0; i < service_state.n_listen; i++)
 		io_set_nonblocking(SERVICE_LISTEN_FD + i, true);

@@ -24,11 +24,10 @@ static struct {
 	struct slots *slots;
 	struct slot *slot;
 	int poke;
-	int parent_fd;
 	int epoll;
 	volatile sig_atomic_t asked_to_end;
 	sigset_t wait_mask; /* SIGTERM is delivered only while we wait */
-} worker = {.parent_fd = -1, .epoll = -1};
+} worker = {.epoll = -1};
 
 static void
 on_sigterm(int sig)
@@ -42,12 +41,6 @@ service_draining(void)
 {
 	return worker.asked_to_end ||
 	       (worker.slots && atomic_load(&worker.slots->drain));
-}
-
-int
-service_parent_fd(void)
-{
-	return worker.parent_fd;
 }
 
 bool
@@ -257,18 +250,13 @@ serve_clients(void)
 }
 
 void
-service_worker_run(struct slots *slots, int slot, int poke, int parent_fd,
-		   pid_t parent)
+service_worker_run(struct slots *slots, int slot, int poke, pid_t parent)
 {
 	worker.slots = slots;
 	worker.slot = &slots->slot[slot];
 	worker.poke = poke;
-	worker.parent_fd = parent_fd;
 	service_state.worker = true;
 	set_signals();
-	if (service_state.def->flags & SERVICE_NEEDS_ROOT)
-		service_jail();
-	/* After the uid has changed, which clears it. */
 	prctl(PR_SET_PDEATHSIG, (long)SIGTERM, 0L, 0L, 0L);
 	if (getppid() != parent)
 		service_exit(0);

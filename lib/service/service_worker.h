@@ -7,11 +7,8 @@
 
 #include "lib/service/service_slots.h"
 
-/*
- * Called in the forked process. slot is its index, poke the parent's eventfd,
- * parent_fd the socket to the parent or -1.
- */
+/* Called in the forked process; poke is the parent's eventfd. */
 _Noreturn void service_worker_run(struct slots *slots, int slot, int poke,
-				  int parent_fd, pid_t parent);
+				  pid_t parent);
 
 #endif

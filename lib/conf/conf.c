@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ const struct conf *conf;
 
 enum { FIRST_LINE_MAX = 1024 };
 
-/* All of it lives as long as the process. */
+/* All of it lives until the next conf_load(). */
 static struct {
 	struct dict dict;
 	struct conf values;
@@ -31,6 +32,10 @@ static struct {
 	struct htab *expanded; /* conf_get(): name to value */
 	struct strvec errors;
 	char *indirect; /* the first error in a default that is not set */
+	char **texts;   /* what values point to and is not in dict */
+	size_t n_texts;
+	size_t cap_texts;
+	bool evaluated[CONF_PARAM_COUNT];
 	bool daemon;
 } state;
 
@@ -50,6 +55,19 @@ has_word(const char *words, const char *word)
 		if (span_equal_cstr(w, word))
 			return true;
 	return false;
+}
+
+/* Several fields may point to it, so none of them owns it. */
+static const char *
+keep_text(char *text)
+{
+	if (state.n_texts == state.cap_texts) {
+		state.cap_texts = state.cap_texts ? state.cap_texts * 2 : 64;
+		state.texts = mem_realloc(state.texts, state.cap_texts,
+					  sizeof(*state.texts));
+	}
+	state.texts[state.n_texts++] = text;
+	return text;
 }
 
 /* ---- errors ---- */
@@ -131,8 +149,7 @@ is_text(const struct conf_param *p)
 	return p->type >= CONF_STR;
 }
 
-/* The expanded value of param; value is what is in effect. The result is
- * either value itself or allocated. NULL: logged. */
+/* The expanded value of param; value is what is in effect. NULL: logged. */
 static const char *
 expand_param(int param, const char *value)
 {
@@ -144,7 +161,7 @@ expand_param(int param, const char *value)
 	if (dict_expand(&state.dict, value, &out, &error)) {
 		buf_append(&out, "", 0);
 		buf_free(&error);
-		return buf_steal(&out);
+		return keep_text(buf_steal(&out));
 	}
 	if (state.dict.main.by_param[param])
 		add_error(param, buf_cstr(&error));
@@ -213,14 +230,17 @@ field_size(const struct conf_param *p)
 	return is_text(p) ? sizeof(char *) : sizes[p->type];
 }
 
-/* Give the field of param its value when that is not the constant default
- * that is there already. */
+/* Once: give the field of param its value when that is not the constant
+ * default that is there already. */
 static void
 evaluate(int param)
 {
 	const struct conf_param *p = &conf_params[param];
 	const char *text, *raw;
 
+	if (state.evaluated[param])
+		return;
+	state.evaluated[param] = true;
 	if (!state.dict.main.by_param[param]) {
 		int target;
 
@@ -240,13 +260,10 @@ evaluate(int param)
 	text = expand_param(param, raw);
 	if (!text)
 		return;
-	if (is_text(p)) {
+	if (is_text(p))
 		*(const char **)field(param) = text;
-		return;
-	}
-	set_number(param, text);
-	if (text != raw)
-		free((void *)(uintptr_t)text);
+	else
+		set_number(param, text);
 }
 
 /* What main.cf sets first, so that errors come in its order. */
@@ -275,7 +292,7 @@ evaluate_myorigin(void)
 		return;
 	line = read_first_line(state.values.myorigin, &error);
 	if (line)
-		state.values.myorigin = line;
+		state.values.myorigin = keep_text(line);
 	else
 		add_error(param, buf_cstr(&error));
 	buf_free(&error);
@@ -395,24 +412,45 @@ read_settings(const struct conf_args *args)
 		log_fatal("open %s: %s", m->path, strerror(errno));
 	for (size_t i = 0; args->over && i < args->over->n; i++) {
 		const char *what;
+		char *error;
 
 		if (maincf_override(m, span_of(args->over->v[i]), &what))
 			continue;
-		what = mem_sprintf("-o %s: %s", args->over->v[i], what);
-		strvec_add(&state.errors, what);
+		error = mem_sprintf("-o %s: %s", args->over->v[i], what);
+		strvec_add(&state.errors, error);
+		free(error);
 	}
 	for (size_t i = 0; i < warnings.n; i++)
 		log_warn("%s", warnings.v[i]);
 	strvec_free(&warnings);
 }
 
+/* Everything of an earlier conf_load(). */
+static void
+forget(void)
+{
+	dict_free(&state.dict);
+	for (size_t i = 0; i < state.n_texts; i++)
+		free(state.texts[i]);
+	free(state.texts);
+	free(state.dir);
+	free(state.program);
+	free(state.service);
+	free(state.indirect);
+	if (state.expanded)
+		htab_free(state.expanded, free);
+	strvec_free(&state.errors);
+	memset(&state, 0, sizeof(state));
+}
+
 void
 conf_load(const struct conf_args *args)
 {
-	/* master loads again; nobody else keeps values over that. */
-	dict_free(&state.dict);
-	state.dict = (struct dict){0};
-	state.dir = mem_strdup(conf_dir_choose(args->config_dir));
+	/* Which may be that of the last time. */
+	char *dir = mem_strdup(conf_dir_choose(args->config_dir));
+
+	forget();
+	state.dir = dir;
 	state.program = mem_strdup(args->program);
 	state.service =
 	    mem_strdup(args->service_name ? args->service_name : "");

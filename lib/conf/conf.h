@@ -53,8 +53,8 @@ const char *conf_directory(void);
 /*
  * Parameters that are not in the table: those that the administrator made up
  * (restriction classes, names used as $name) and per-transport ones
- * ("slow_destination_concurrency_limit"). Expanded; NULL when not set. The
- * pointer stays valid.
+ * ("slow_destination_concurrency_limit"). Expanded; NULL when not set.
+ * Valid until conf_load() is called again.
  */
 const char *conf_get(const char *name);
 /*

@@ -223,5 +223,9 @@ main(int argc, char **argv)
 	}
 	if (fflush(stdout) || ferror(stdout))
 		log_fatal("write standard output: %m");
+	pc_free_names(&pc);
+	mastercf_free(&pc.master);
+	dict_free(&pc.dict);
+	strvec_free(&pc.over);
 	return 0;
 }

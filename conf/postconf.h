@@ -77,6 +77,7 @@ void pc_read_master(struct postconf *pc, bool required);
 
 /* Fill names: built-in, service-defined, and those that values mention. */
 void pc_find_names(struct postconf *pc);
+void pc_free_names(struct postconf *pc);
 /* NULL: unknown. */
 const struct pc_name *pc_name(const struct postconf *pc, const char *name);
 /* Warn about settings that nothing uses; in main.cf, or in the -o options of

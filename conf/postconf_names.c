@@ -315,6 +315,16 @@ pc_find_names(struct postconf *pc)
 	free(master);
 }
 
+void
+pc_free_names(struct postconf *pc)
+{
+	for (size_t i = 0; i < pc->n_names; i++)
+		free(pc->names[i].name);
+	free(pc->names);
+	pc->names = NULL;
+	pc->n_names = pc->cap_names = 0;
+}
+
 static void
 warn_unused_main(struct postconf *pc)
 {

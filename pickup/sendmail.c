@@ -130,5 +130,6 @@ main(int argc, char **argv)
 	if (o.mode != MODE_ENQUEUE)
 		run_command(&o);
 	sendmail_enqueue(&o);
+	strvec_free(&o.recipients);
 	return 0;
 }

@@ -241,5 +241,7 @@ resolver_hosts_find(const char *name, enum dns_type type, bool always_only,
 	if (!always_only && find_in_file(name, type, answer) &&
 	    (answer->status == DNS_FOUND || !is_localhost(span_of(name))))
 		return true;
+	/* The file may have the other family of localhost. */
+	dns_answer_free(answer);
 	return find_always(name, type, answer);
 }

@@ -2,7 +2,7 @@
 # Postrider. GNU make; everything that is built lies under build/.
 #
 #   make [MODE=release|asan|ubsan|fuzz|cov] [CC=gcc|clang]
-#   make run | check | check-quick | bench | lint | fmt | compdb
+#   make run | check | check-quick | check-asan | bench | lint | fmt | compdb
 #   make install [DESTDIR=] | uninstall
 #
 # A program is FOLDER/NAME.c with its further modules in FOLDER/NAME_*.c;
@@ -47,7 +47,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -I$(B)/gen \
 CFLAGS ?= -O2 -g
 CFLAGS_ALL = -std=c17 $(WARN) $(MODE_CFLAGS) $(CFLAGS) -fno-strict-aliasing \
 	-fstack-protector-strong -fPIE
-LDFLAGS_ALL = $(MODE_CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed \
+LDFLAGS_ALL = $(MODE_CFLAGS) $(MODE_LDFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed \
 	$(LDFLAGS)
 # --as-needed: a program is bound only to those that it uses.
 LIBS := -levent_core -lunbound -lssl -lcrypto -lsasl2 -lpam -lpcre2-8 -llmdb -ldb \
@@ -58,6 +58,11 @@ MODE_CFLAGS := -D_FORTIFY_SOURCE=2
 else ifeq ($(MODE),asan)
 MODE_CFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer -O1 \
 	-fno-sanitize-recover=undefined
+# As shared libraries of gcc, the second one does not know where to report: the
+# first one takes its calls.
+ifeq ($(findstring clang,$(CC)),)
+MODE_LDFLAGS := -static-libasan -static-libubsan
+endif
 else ifeq ($(MODE),ubsan)
 MODE_CFLAGS := -fsanitize=undefined -fno-sanitize-recover=undefined -O1
 else ifeq ($(MODE),fuzz)
@@ -88,8 +93,8 @@ daemon_links := $(foreach l,$(DAEMON_LINKS),\
 command_links := $(foreach l,$(COMMAND_LINKS),\
 	$(B)/sbin/$(firstword $(subst :, ,$(l))))
 
-.PHONY: all run check check-quick bench lint fmt compdb install uninstall \
-	clean deps fuzz unit man FORCE
+.PHONY: all run check check-quick check-asan bench lint fmt compdb install \
+	uninstall clean deps fuzz unit man FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -125,9 +130,23 @@ $(LIB): $(LIB_OBJ)
 
 # ---- programs ----
 
+# What tells the sanitizers of a program where to report.
+ifneq ($(filter asan ubsan,$(MODE)),)
+SANITIZER := $(B)/obj/tests/lib/sanitizer.o
+$(SANITIZER): $(B)/gen/sanitizer_reports.h | $(B)/reports
+# Written when the folder is another one: a build tree may be a copy.
+$(B)/gen/sanitizer_reports.h: FORCE
+	@mkdir -p $(@D)
+	@line='#define SANITIZER_REPORTS "$(abspath $(B))/reports"'; \
+	echo "$$line" | cmp -s - $@ || echo "$$line" >$@
+$(B)/reports:
+	@mkdir -p -m 1777 $@
+endif
+
 define program_rule
 $(B)/$(2)/$(notdir $(1)): \
-		$(patsubst %.c,$(B)/obj/%.o,$(1).c $(wildcard $(1)_*.c)) $(LIB)
+		$(patsubst %.c,$(B)/obj/%.o,$(1).c $(wildcard $(1)_*.c)) \
+		$(SANITIZER) $(LIB)
 	@mkdir -p $$(@D)
 	$$(call Q,LINK)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$(filter-out $(LIB),$$^) $(LIB) $$(LIBS)
 endef
@@ -153,9 +172,9 @@ unit: $(UNIT_BIN)
 	@for t in $(UNIT_BIN); do echo "# $$t"; $$t || exit 1; done
 
 # Programs of tests/system and tests/bench that are in C.
-$(B)/tests/%: $(B)/obj/tests/%.o $(LIB)
+$(B)/tests/%: $(B)/obj/tests/%.o $(SANITIZER) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $< $(SANITIZER) $(LIB) $(LIBS)
 
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
@@ -181,6 +200,10 @@ check: deps
 
 check-quick: deps
 	@sh tests/check quick
+
+# TESTS="tests/system/test_smtpd.py": only these.
+check-asan: deps
+	@sh tests/check asan $(TESTS)
 
 bench: deps
 	@$(MAKE) --no-print-directory all

@@ -17,6 +17,8 @@ import subprocess
 import threading
 import time
 
+from buildtree import PATIENCE
+
 MASTER_FD = 3
 LISTEN_FD = 4
 
@@ -107,7 +109,7 @@ class Box:
             sock.connect(f"/proc/self/fd/{here}/{os.path.basename(where)}")
         finally:
             os.close(here)
-        sock.settimeout(60)
+        sock.settimeout(60 * PATIENCE)
         return sock
 
     def end(self, where, sig=signal.SIGTERM):
@@ -115,7 +117,7 @@ class Box:
         if child.poll() is None:
             child.send_signal(sig)
             try:
-                child.wait(10)
+                child.wait(10 * PATIENCE)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
@@ -140,7 +142,7 @@ class Box:
                          for line in list(self.lines))
 
     def wait_log(self, text, timeout=10, count=1):
-        deadline = time.time() + timeout
+        deadline = time.time() + timeout * PATIENCE
         while self.log().count(text) < count:
             if time.time() > deadline:
                 raise AssertionError(f"not in the log: {text}\n{self.log()}")

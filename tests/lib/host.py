@@ -9,16 +9,22 @@ import tempfile
 
 import pytest
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import buildtree
 
 PROLOGUE = r"""
 set -e
 mount -t tmpfs none /mnt
+# What a sanitizer reports in here must be there afterwards.
+if [ -d "$REPORTS" ]; then
+	mkdir /mnt/reports
+	mount --bind "$REPORTS" /mnt/reports
+fi
 for d in usr etc var home root; do
 	mkdir -p /mnt/$d/u /mnt/$d/w
 	mount -t overlay -o lowerdir=/$d,upperdir=/mnt/$d/u,workdir=/mnt/$d/w \
 		none /$d
 done
+[ ! -d "$REPORTS" ] || mount --bind /mnt/reports "$REPORTS"
 mount -t tmpfs none /run
 chmod 755 /run
 ip link set lo up
@@ -62,12 +68,13 @@ def run(script, timeout=120):
     with tempfile.NamedTemporaryFile("w", suffix=".sh") as out:
         out.write(PROLOGUE + script)
         out.flush()
-        env = dict(os.environ, TOP=TOP,
-                   B=os.path.abspath(os.environ["B"]))
+        env = dict(os.environ, TOP=buildtree.TOP, B=buildtree.directory(),
+                   MODE=buildtree.MODE, REPORTS=buildtree.reports())
         done = subprocess.run(
             ["unshare", "-mnupf", "--kill-child", "--propagation", "private",
              "--mount-proc", "bash", out.name], env=env, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=timeout, errors="replace")
+            stderr=subprocess.STDOUT, timeout=timeout * buildtree.PATIENCE,
+            errors="replace")
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout

@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from buildtree import PATIENCE, TOP
+
 CACHE = os.path.join(TOP, "build", "oracle")
 INSIDE = "POSTRIDER_TEST_NAMESPACE"
 
@@ -253,7 +254,7 @@ class Postfix:
             start_new_session=True,
             preexec_fn=self.group.join if self.group else None)
         pid = os.path.join(self.queue, "public/qmgr")
-        deadline = time.time() + 20
+        deadline = time.time() + 20 * PATIENCE
         while not os.path.exists(pid):
             if self.master.poll() is not None or time.time() > deadline:
                 raise RuntimeError("Postfix does not start: " + self.log()[-500:])
@@ -278,7 +279,7 @@ class Postfix:
             return ""
 
     def wait_log(self, text, timeout=20, count=1):
-        deadline = time.time() + timeout
+        deadline = time.time() + timeout * PATIENCE
         while time.time() < deadline:
             if self.log().count(text) >= count:
                 return True

@@ -26,6 +26,8 @@ import subprocess
 import tempfile
 import time
 
+import buildtree
+from buildtree import PATIENCE
 from smtp_script import SmtpScript
 
 MASTER_CF = """\
@@ -50,12 +52,6 @@ local unix - n n - - local
 lmtp unix - - n - - lmtp
 postlog unix-dgram n - n - 1 postlogd
 """
-
-
-def build():
-    """The build tree under test."""
-    default = os.path.join(os.path.dirname(__file__), "../../build/release")
-    return os.path.abspath(os.environ.get("B", default))
 
 
 def free_port():
@@ -84,7 +80,7 @@ def mail_owner():
 class Instance:
     def __init__(self, directory=None, port=None, main=None, master=None,
                  group=None, queue=None, user=None, b=None):
-        self.b = b or build()
+        self.b = b or buildtree.directory()
         self.temporary = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="postrider-")
         os.makedirs(self.directory, exist_ok=True)
@@ -139,12 +135,6 @@ class Instance:
             "mail_spool_directory": self.mail + "/",
             "service_throttle_time": "2s",
         }
-        sanitizer = [name for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS",
-                                       "LSAN_OPTIONS") if name in os.environ]
-        if sanitizer:  # daemons get nothing of our environment otherwise
-            settings["import_environment"] = " ".join(
-                ["MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C",
-                 "POSTLOG_SERVICE POSTLOG_HOSTNAME", *sanitizer])
         if os.geteuid() == 0 and not self.user:
             owner, setgid = mail_owner()
             settings.update(mail_owner=owner, setgid_group=setgid)
@@ -200,7 +190,7 @@ class Instance:
 
     def command(self, *argv, **kw):
         """Run one of the commands; the result has stdout and stderr."""
-        kw.setdefault("timeout", 60)
+        kw["timeout"] = kw.get("timeout", 60) * PATIENCE
         path = os.path.join(self.b, "sbin", argv[0])
         return subprocess.run(
             [path, *map(str, argv[1:])], env=self.env, capture_output=True,
@@ -217,12 +207,15 @@ class Instance:
         if check.returncode:
             raise RuntimeError("postfix check: " + check.stderr + self.log())
         before = len(self.log())
+        if any((line or "").split()[4:5] == ["y"]
+               for line in self.lines.values()):
+            buildtree.open_chroot(self.queue_directory)
         self.master = subprocess.Popen(
             [os.path.join(self.b, "libexec/master"), "-d", "-c", self.config],
             env=self.env, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, preexec_fn=self._become)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 20 * PATIENCE
         while wait and "daemon started" not in self.log()[before:]:
             if self.master.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -241,7 +234,7 @@ class Instance:
         if self.master.poll() is None:
             self.master.terminate()
             try:
-                self.master.wait(timeout)
+                self.master.wait(timeout * PATIENCE)
             except subprocess.TimeoutExpired:
                 pass
         self.kill()
@@ -255,6 +248,7 @@ class Instance:
             pass
         self.master.wait()
         self.master = None
+        buildtree.close_chroot(self.queue_directory)
 
     def close(self):
         self.stop()
@@ -278,7 +272,7 @@ class Instance:
     def wait_log(self, regex, timeout=20, count=1):
         """The count-th match in the log; an error when it does not appear."""
         pattern = re.compile(regex, re.M)
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while True:
             log = self.log()
             found = list(pattern.finditer(log))
@@ -309,7 +303,7 @@ class Instance:
 
     def smtp(self, timeout=20):
         # With a name of its own, or smtplib would ask DNS for one.
-        return smtplib.SMTP("127.0.0.1", self.port, timeout=timeout,
+        return smtplib.SMTP("127.0.0.1", self.port, timeout=timeout * PATIENCE,
                             local_hostname="client.example.com")
 
     def queue(self):
@@ -321,7 +315,7 @@ class Instance:
 
     def wait_queue(self, count=0, timeout=20):
         """Wait until there are that many messages; returns them."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while True:
             messages = self.queue()
             if len(messages) == count:
@@ -374,7 +368,7 @@ def smtp_sink(**stages):
 
 def run_in_netns(argv, **kw):
     """Run a command where there is no network but the loopback interface."""
-    kw.setdefault("timeout", 120)
+    kw["timeout"] = kw.get("timeout", 120) * PATIENCE
     script = 'ip link set lo up && exec "$@"'
     return subprocess.run(["unshare", "-n", "sh", "-c", script, "sh", *argv],
                           capture_output=True, text=True, **kw)

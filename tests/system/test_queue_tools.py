@@ -13,12 +13,11 @@ import threading
 
 import pytest
 
+import buildtree
 import postrider
 from daemon import Box
 from ipc_frames import Ipc
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
 ID = r"[0-9A-F]{10,16}"
 HEAD = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
 WIDE = "----Queue ID----- --Size-- ---Arrival Time---- " \
@@ -30,12 +29,7 @@ DOWN = "Mail system is down -- accessing queue directly (Connect to the " \
 @pytest.fixture(scope="session")
 def mkqueue():
     """The program that fills a queue."""
-    b = postrider.build()
-    target = os.path.join(b, "tests/system/mkqueue")
-    subprocess.run(["make", "-s", f"B={b}",
-                    "MODE=" + os.environ.get("MODE", "release"), target],
-                   cwd=TOP, check=True, capture_output=True, timeout=600)
-    return target
+    return buildtree.helper("tests/system/mkqueue")
 
 
 class Queue:

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sanitizer - linked into every program of MODE=asan and MODE=ubsan: where its
+ * sanitizers report to.
+ *
+ * A daemon has no standard error, master clears its environment, and a set-gid
+ * program must not trust one. So each report becomes a file in $(B)/reports,
+ * named report.PROGRAM.PID; tests/check fails when there is one at its end.
+ * ASAN_OPTIONS=log_path=stderr brings the report of a command to the terminal.
+ *
+ * Leaks are looked for where a process ends well (one that gives up frees
+ * nothing) and where that works at all: the checker attaches to its own process
+ * as a debugger, which the kernel refuses to one that changed its uid or gid.
+ * What daemons leak under the uid of the mail system is to be seen in unit
+ * tests, and where tests start a single daemon as root (tests/lib/daemon.py).
+ */
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+#include "sanitizer_reports.h"
+
+#define LOG_TO "log_path=" SANITIZER_REPORTS "/report:log_exe_name=1"
+
+const char *__asan_default_options(void);
+const char *__ubsan_default_options(void);
+int __lsan_is_turned_off(void);
+
+static int exit_status;
+
+const char *
+__asan_default_options(void)
+{
+	return LOG_TO ":detect_stack_use_after_return=1:strict_string_checks=1";
+}
+
+const char *
+__ubsan_default_options(void)
+{
+	return LOG_TO ":print_stacktrace=1";
+}
+
+int
+__lsan_is_turned_off(void)
+{
+	return exit_status != 0 || prctl(PR_GET_DUMPABLE) != 1;
+}
+
+static void
+note_status(int status, void *arg)
+{
+	(void)arg;
+	exit_status = status;
+}
+
+/* Called at exit() before the leak checker, which was there first. */
+__attribute__((constructor)) static void
+watch_exit(void)
+{
+	on_exit(note_status, NULL);
+}

@@ -10,40 +10,15 @@ import time
 
 import postrider
 import pytest
+import relay
+from relay import TO, message, send
 from smtp_script import HANG, Delay
 
 FAST = {"minimal_backoff_time": "1s", "maximal_backoff_time": "1s",
         "queue_run_delay": "1s", "transport_retry_time": "1s",
         "mailbox_command": "", "local_recipient_maps": ""}
-TO = "to@remote.example.net"
 
-
-def message(subject="x", size=100):
-    return f"Subject: {subject}\n\n{'y' * 60}\n".ljust(size, "z") + "\n"
-
-
-@pytest.fixture
-def start():
-    """start(sink stages, main settings) -> instance, sink"""
-    running = []
-
-    def make(stages=None, main=None, master=None):
-        sink = postrider.smtp_sink(**(stages or {}))
-        settings = dict(FAST, relayhost=f"[127.0.0.1]:{sink.port}")
-        settings.update(main or {})
-        mta = postrider.Instance(main=settings, master=master)
-        running.extend([mta, sink])
-        mta.start()
-        return mta, sink
-
-    yield make
-    for thing in running:
-        (thing.close if hasattr(thing, "close") else thing.stop)()
-
-
-def send(mta, rcpts=TO, sender="from@example.com", text=None):
-    with mta.smtp() as client:
-        return client.sendmail(sender, rcpts, text or message())
+start = relay.start_fixture(FAST)
 
 
 def test_relayed_and_removed(start):

@@ -6,43 +6,16 @@ import resource
 import signal
 import time
 
-import postrider
-import pytest
+import relay
+from relay import TO, message, send
 from smtp_script import HANG, Delay
 
-TO = "to@remote.example.net"
 SLOW = {"minimal_backoff_time": "1h", "maximal_backoff_time": "1h",
         "queue_run_delay": "1h", "transport_retry_time": "1s",
         "mailbox_command": "", "local_recipient_maps": ""}
 LATER = "451 4.2.0 later"
 
-
-def message(subject="x"):
-    return f"Subject: {subject}\n\n{'y' * 60}\n"
-
-
-@pytest.fixture
-def start():
-    """start(sink stages, main settings) -> instance, sink"""
-    running = []
-
-    def make(stages=None, main=None, master=None):
-        sink = postrider.smtp_sink(**(stages or {}))
-        settings = dict(SLOW, relayhost=f"[127.0.0.1]:{sink.port}")
-        settings.update(main or {})
-        mta = postrider.Instance(main=settings, master=master)
-        running.extend([mta, sink])
-        mta.start()
-        return mta, sink
-
-    yield make
-    for thing in running:
-        (thing.close if hasattr(thing, "close") else thing.stop)()
-
-
-def send(mta, rcpts=TO, sender="from@example.com", text=None):
-    with mta.smtp() as client:
-        return client.sendmail(sender, rcpts, text or message())
+start = relay.start_fixture(SLOW)
 
 
 def received(sink):

@@ -10,7 +10,7 @@
 #include "lib/conf/conf.h"
 #include "lib/deliver/loop.h"
 #include "lib/route/route.h"
-#include "lib/service/service.h"
+#include "lib/service/agent_user.h"
 
 static void
 init(void)
@@ -44,32 +44,19 @@ deliver(struct agent_request *req)
 	struct htab *loops =
 	    loop_scan(req->fd, req->content_offset, req->content_length);
 
-	as_user_new_message();
-	agent_set_relay(req, "%s", service_name());
 	for (size_t i = 0; i < req->n_rcpts; i++)
 		local_deliver_rcpt(req, i, loops);
 	htab_free(loops, NULL);
 }
 
-static const struct agent_ops ops = {.deliver = deliver};
-
-static void
-serve(int fd)
-{
-	agent_serve(fd, &ops);
-	as_user_forget();
-}
-
 int
 main(int argc, char **argv)
 {
-	const struct service def = {
+	static const struct agent_user agent = {
 	    .name = "local",
-	    .model = SERVICE_SESSIONS,
 	    .init = init,
-	    .after_jail = as_user_drop_root,
-	    .serve = serve,
+	    .deliver = deliver,
 	};
 
-	return service_main(argc, argv, &def);
+	return agent_user_main(argc, argv, &agent);
 }

@@ -11,7 +11,7 @@
 #include "lib/conf/conf.h"
 #include "lib/deliver/as_user.h"
 #include "lib/deliver/loop.h"
-#include "lib/service/agent.h"
+#include "lib/service/agent_user.h"
 #include "lib/service/service.h"
 #include "lib/sys/io.h"
 #include "local/pipe_attr.h"
@@ -149,8 +149,6 @@ deliver(struct agent_request *req)
 	struct strvec argv = STRVEC_INIT;
 	struct why why = WHY_INIT;
 
-	as_user_new_message();
-	agent_set_relay(req, "%s", service_name());
 	if (check(req, &why)) {
 		if (pipe_argv(&attr, req, &argv))
 			run(req, &argv, &why);
@@ -163,25 +161,14 @@ deliver(struct agent_request *req)
 	why_free(&why);
 }
 
-static const struct agent_ops ops = {.deliver = deliver};
-
-static void
-serve(int fd)
-{
-	agent_serve(fd, &ops);
-	as_user_forget();
-}
-
 int
 main(int argc, char **argv)
 {
-	const struct service def = {
+	static const struct agent_user agent = {
 	    .name = "pipe",
-	    .model = SERVICE_SESSIONS,
 	    .init = init,
-	    .after_jail = as_user_drop_root,
-	    .serve = serve,
+	    .deliver = deliver,
 	};
 
-	return service_main(argc, argv, &def);
+	return agent_user_main(argc, argv, &agent);
 }

@@ -16,8 +16,7 @@
 #include "lib/conf/conf.h"
 #include "lib/deliver/as_user.h"
 #include "lib/route/route.h"
-#include "lib/service/agent.h"
-#include "lib/service/service.h"
+#include "lib/service/agent_user.h"
 #include "lib/sys/io.h"
 
 enum { ID_MAX = 0x7fffffff };
@@ -264,31 +263,18 @@ deliver_one(struct agent_request *req, size_t i)
 static void
 deliver(struct agent_request *req)
 {
-	as_user_new_message();
-	agent_set_relay(req, "%s", service_name());
 	for (size_t i = 0; i < req->n_rcpts; i++)
 		deliver_one(req, i);
-}
-
-static const struct agent_ops ops = {.deliver = deliver};
-
-static void
-serve(int fd)
-{
-	agent_serve(fd, &ops);
-	as_user_forget();
 }
 
 int
 main(int argc, char **argv)
 {
-	const struct service def = {
+	static const struct agent_user agent = {
 	    .name = "virtual",
-	    .model = SERVICE_SESSIONS,
 	    .init = init,
-	    .after_jail = as_user_drop_root,
-	    .serve = serve,
+	    .deliver = deliver,
 	};
 
-	return service_main(argc, argv, &def);
+	return agent_user_main(argc, argv, &agent);
 }

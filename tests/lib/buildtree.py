@@ -20,8 +20,8 @@ def directory():
 
 
 def helper(name):
-    """Path of a program of the tests that is in C ("tests/system/mkqueue"),
-    built in the same way."""
+    """Path of a program of the tests that is in C ("tests/system/mkqueue",
+    "unit/test_rewrite"), built in the same way."""
     b = directory()
     path = os.path.join(b, name)
     subprocess.run(["make", "-s", f"B={b}", f"MODE={MODE}", path], cwd=TOP,

@@ -237,6 +237,11 @@ class Instance:
                 self.master.wait(timeout * PATIENCE)
             except subprocess.TimeoutExpired:
                 pass
+        # Whether a daemon leaked memory is found out when it ends.
+        deadline = time.monotonic() + 10
+        while (buildtree.SANITIZED and self.processes() and
+               time.monotonic() < deadline):
+            time.sleep(0.02)
         self.kill()
 
     def kill(self):

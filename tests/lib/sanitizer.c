@@ -8,14 +8,14 @@
  * named report.PROGRAM.PID; tests/check fails when there is one at its end.
  * ASAN_OPTIONS=log_path=stderr brings the report of a command to the terminal.
  *
- * Leaks are looked for where a process ends well (one that gives up frees
- * nothing) and where that works at all: the checker attaches to its own process
- * as a debugger, which the kernel refuses to one that changed its uid or gid.
- * What daemons leak under the uid of the mail system is to be seen in unit
- * tests, and where tests start a single daemon as root (tests/lib/daemon.py).
+ * Leaks are looked for at the end of every process that ends well (one that
+ * gives up frees nothing), daemons too, but for set-gid programs and in a
+ * chroot: the checker attaches to its own process as a debugger, and finds its
+ * threads in /proc.
  */
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "sanitizer_reports.h"
 
@@ -42,7 +42,11 @@ __ubsan_default_options(void)
 int
 __lsan_is_turned_off(void)
 {
-	return exit_status != 0 || prctl(PR_GET_DUMPABLE) != 1;
+	if (exit_status != 0 || getuid() != geteuid() ||
+	    getgid() != getegid() || access("/proc/self/task", R_OK) < 0)
+		return 1;
+	/* A process that changed its uid may not be attached to otherwise. */
+	return prctl(PR_SET_DUMPABLE, 1L, 0L, 0L, 0L) < 0;
 }
 
 static void

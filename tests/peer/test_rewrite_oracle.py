@@ -15,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "system"))
 
+import buildtree  # noqa: E402
 import oracle  # noqa: E402
 
 HEADERS = [
@@ -249,7 +250,7 @@ def postfix_answers():
 
 def test_headers():
     want = postfix_answers()["headers"]
-    probe = os.path.join(os.environ["B"], "unit", "test_rewrite")
+    probe = buildtree.helper("unit/test_rewrite")
     text = "".join("local " + h.replace("\n", "\\n") + "\n" for h in HEADERS)
     done = subprocess.run([probe, "--probe"], input=text, text=True,
                           capture_output=True, check=True)

@@ -12,6 +12,7 @@ import sys
 import pytest
 
 import oracle
+from buildtree import PATIENCE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILTER = "/etc/fail2ban/filter.d/postfix.conf"
@@ -30,7 +31,7 @@ def logs(tmp_path_factory):
     out = str(tmp_path_factory.mktemp("logs"))
     done = subprocess.run(
         [sys.executable, os.path.join(HERE, "logs_side_by_side.py"), out],
-        capture_output=True, text=True, timeout=180, check=False)
+        capture_output=True, text=True, timeout=180 * PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return [os.path.join(out, name)
             for name in ("postfix.log", "postrider.log")]

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "system"))
 
 import oracle  # noqa: E402
+from buildtree import PATIENCE  # noqa: E402
 
 TABLES = {
     "virtual": """@d1.test other@x.test
@@ -187,7 +188,8 @@ def test_recipients(tmp_path):
         pytest.skip("needs root for namespaces")
     oracle.root()
     done = subprocess.run([sys.executable, os.path.abspath(__file__)],
-                          capture_output=True, text=True, timeout=300,
+                          capture_output=True, text=True,
+                          timeout=300 * PATIENCE,
                           check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     want = json.loads(done.stdout.strip().split("\n")[-1])

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 import oracle  # noqa: E402
 import postrider  # noqa: E402
+from buildtree import PATIENCE  # noqa: E402
 
 USERS = ("alice", "bob")
 HEAD = (b"From: alice@%s\r\nTo: alice@%s\r\nMessage-Id: <%s@x>\r\n"
@@ -54,7 +55,7 @@ def settings(here, port, box):
 def submit(mta, here, there):
     """Every case, from alice here to alice there."""
     def connect():
-        return smtplib.SMTP("127.0.0.1", mta.port, timeout=30,
+        return smtplib.SMTP("127.0.0.1", mta.port, timeout=30 * PATIENCE,
                             local_hostname="client.example")
 
     sender, to = "alice@" + here, ["alice@" + there]
@@ -154,7 +155,8 @@ def test_both_ways():
         pytest.skip("needs root for namespaces")
     oracle.root()
     done = subprocess.run([sys.executable, os.path.abspath(__file__)],
-                          capture_output=True, text=True, timeout=180,
+                          capture_output=True, text=True,
+                          timeout=180 * PATIENCE,
                           check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     got = json.loads(done.stdout.strip().split("\n")[-1])

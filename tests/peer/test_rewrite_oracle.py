@@ -241,7 +241,8 @@ def postfix_answers():
     if not _answers:
         oracle.root()
         done = subprocess.run([sys.executable, os.path.abspath(__file__)],
-                              capture_output=True, text=True, timeout=120,
+                              capture_output=True, text=True,
+                              timeout=120 * buildtree.PATIENCE,
                               check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         _answers.update(json.loads(done.stdout.strip().split("\n")[-1]))

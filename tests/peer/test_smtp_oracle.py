@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import oracle
+from buildtree import PATIENCE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -18,5 +19,5 @@ def test_same_as_postfix():
     oracle.root()
     done = subprocess.run(
         [sys.executable, os.path.join(HERE, "smtp_side_by_side.py")],
-        capture_output=True, text=True, timeout=180)
+        capture_output=True, text=True, timeout=180 * PATIENCE)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import oracle
+from buildtree import PATIENCE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DIALOGUES = sorted(glob.glob(os.path.join(HERE, "../replay/*.txt")))
@@ -21,5 +22,5 @@ def test_same_as_postfix(path):
     oracle.root()
     done = subprocess.run(
         [sys.executable, os.path.join(HERE, "smtpd_side_by_side.py"), path],
-        capture_output=True, text=True, timeout=120)
+        capture_output=True, text=True, timeout=120 * PATIENCE)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -13,6 +13,8 @@ import time
 
 import pytest
 
+from buildtree import PATIENCE
+
 INSIDE = "POSTRIDER_TEST_LOCAL"
 HERE = os.path.dirname(os.path.abspath(__file__))
 USERS = {"pru": 5201, "prv": 5202, "prw": 5203, "prmail": 5290}
@@ -31,7 +33,7 @@ def test_in_namespace():
     done = subprocess.run(
         ["unshare", "-m", "--propagation", "private", sys.executable, "-m",
          "pytest", "-q", "-p", "no:cacheprovider", os.path.abspath(__file__)],
-        env=dict(os.environ, **{INSIDE: "1"}), timeout=300,
+        env=dict(os.environ, **{INSIDE: "1"}), timeout=300 * PATIENCE,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         cwd=os.path.dirname(HERE))
     assert done.returncode == 0, done.stdout[-8000:]

@@ -15,8 +15,8 @@ import buildtree
 import host
 import postrider
 
-pytestmark = pytest.mark.skipif(not buildtree.SANITIZED,
-                                reason="no sanitizers in this build")
+pytestmark = pytest.mark.skipif(buildtree.MODE != "asan",
+                                reason="a build without ASan")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = "65534"
 

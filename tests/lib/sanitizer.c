@@ -23,6 +23,7 @@
 
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
+const char *__lsan_default_suppressions(void);
 int __lsan_is_turned_off(void);
 
 static int exit_status;
@@ -30,13 +31,21 @@ static int exit_status;
 const char *
 __asan_default_options(void)
 {
-	return LOG_TO ":detect_stack_use_after_return=1:strict_string_checks=1";
+	return LOG_TO ":detect_stack_use_after_return=1:strict_string_checks=1:"
+		      "print_suppressions=0";
 }
 
 const char *
 __ubsan_default_options(void)
 {
 	return LOG_TO ":print_stacktrace=1";
+}
+
+/* Berkeley DB finds its pages by distances: nothing seems to point to them. */
+const char *
+__lsan_default_suppressions(void)
+{
+	return "leak:libdb-\n";
 }
 
 int

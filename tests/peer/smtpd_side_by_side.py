@@ -16,6 +16,7 @@ for folder in ("../lib", "../replay"):
 import oracle  # noqa: E402
 import postrider  # noqa: E402
 import replay  # noqa: E402
+from buildtree import PATIENCE  # noqa: E402
 from test_replay import SETTINGS  # noqa: E402
 
 # Lines that nobody parses and that are worded or placed differently.
@@ -36,9 +37,21 @@ def smtpd_lines(log):
     return lines
 
 
-def play(dialogue, port):
-    return replay.play(dialogue,
-                       lambda: socket.create_connection(("127.0.0.1", port)))
+def play(dialogue, port, mta):
+    """A connection begins when the log has the end of the one before, which is
+    another process's: the order of their lines is that of the dialogue."""
+    count = 0
+
+    def connect():
+        nonlocal count
+        deadline = time.monotonic() + PATIENCE
+        while (mta.log().count("disconnect from") < count and
+               time.monotonic() < deadline):
+            time.sleep(0.01)
+        count += 1
+        return socket.create_connection(("127.0.0.1", port))
+
+    return replay.play(dialogue, connect)
 
 
 def compare(scratch, path, number):
@@ -50,13 +63,13 @@ def compare(scratch, path, number):
     theirs = oracle.Postfix(scratch, port, main=main, name=f"o{number}")
     theirs.start()
     try:
-        want = play(dialogue, port)
-        time.sleep(0.3)
+        want = play(dialogue, port, theirs)
+        time.sleep(0.3 * PATIENCE)
     finally:
         theirs.stop()
     with postrider.Instance(main=main) as mta:
-        got = play(dialogue, mta.port)
-        time.sleep(0.3)
+        got = play(dialogue, mta.port, mta)
+        time.sleep(0.3 * PATIENCE)
         log = mta.log()
     same = True
     for what, a, b in (("replies", want, got),

@@ -47,7 +47,8 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -I$(B)/gen \
 CFLAGS ?= -O2 -g
 CFLAGS_ALL = -std=c17 $(WARN) $(MODE_CFLAGS) $(CFLAGS) -fno-strict-aliasing \
 	-fstack-protector-strong -fPIE
-LDFLAGS_ALL = $(MODE_CFLAGS) $(MODE_LDFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed \
+LDFLAGS_ALL = $(MODE_CFLAGS) $(MODE_LDFLAGS) -pie -Wl,-z,relro,-z,now \
+	-Wl,--as-needed \
 	$(LDFLAGS)
 # --as-needed: a program is bound only to those that it uses.
 LIBS := -levent_core -lunbound -lssl -lcrypto -lsasl2 -lpam -lpcre2-8 -llmdb -ldb \

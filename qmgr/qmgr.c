@@ -61,8 +61,8 @@ qmgr_stopping(void)
 
 /* ---- batched sync ---- */
 
-static void
-sync_now(void)
+void
+qmgr_sync(void)
 {
 	state.sync_soon = false;
 	if (!queue_sync(qmgr_queue) || queue_unsynced(qmgr_queue))
@@ -76,7 +76,7 @@ on_sync(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	(void)arg;
-	sync_now();
+	qmgr_sync();
 }
 
 /*

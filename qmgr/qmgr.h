@@ -129,6 +129,8 @@ struct transport {
 extern struct queue *qmgr_queue;
 
 /* qmgr.c */
+/* Sync now: before somebody is told what is in the queue. */
+void qmgr_sync(void);
 /* Something was recorded: sync it soon. */
 void qmgr_note_unsynced(void);
 /* Look for messages in segments soon (a notice was lost or dropped). */

@@ -161,6 +161,8 @@ super(struct client *c, const struct ipc_msg *msg)
 	const char *reason = NULL;
 	int n;
 
+	/* A message on its way to another queue is in none that he means. */
+	qmgr_sync();
 	if (c->uid != 0 && c->uid != geteuid()) {
 		reply_status(c, -1, "permission denied");
 	} else if (!queue_id_valid(span_of(id))) {
@@ -192,6 +194,7 @@ list_active(struct client *c)
 	const struct active *a;
 	size_t n = 0;
 
+	qmgr_sync();
 	ipc_begin(&c->ipc, MSG_ACTIVE);
 	TAILQ_FOREACH (a, active_all(), link) {
 		if (n == IPC_ATTRS_MAX - 1) {

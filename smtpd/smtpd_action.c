@@ -38,18 +38,35 @@ adapt_dsn(char dsn[DSN_CODE_MAX], enum rule_list_kind kind)
 		snprintf(dsn + 1, DSN_CODE_MAX - 1, ".0.0");
 }
 
+/* Returns the text behind the status. */
+static struct span
+take_status(int code, struct span text, enum rule_list_kind kind,
+	    const char *dflt, char dsn[DSN_CODE_MAX])
+{
+	text = dsn_split(text, code / 100 == 4 ? "4.7.1" : "5.7.1", dsn);
+	/* The reply code decides: 450 5.1.2 is no status. */
+	dsn[0] = code / 100 == 4 ? '4' : '5';
+	adapt_dsn(dsn, kind);
+	return text.len ? text : span_of(dflt);
+}
+
+void
+smtpd_action_set_reply(struct why *why, int code, struct span text,
+		       enum rule_list_kind kind, const char *dflt)
+{
+	char dsn[DSN_CODE_MAX];
+
+	text = take_status(code, text, kind, dflt, dsn);
+	why_set_code(why, code, dsn, "%.*s", SPAN_ARG(text));
+}
+
 static void
 set_reply(struct lookup *l, int code, struct span text, const char *dflt,
 	  struct why *why)
 {
 	char dsn[DSN_CODE_MAX];
 
-	text = dsn_split(text, code / 100 == 4 ? "4.7.1" : "5.7.1", dsn);
-	/* The reply code decides: 450 5.1.2 is no status. */
-	dsn[0] = code / 100 == 4 ? '4' : '5';
-	adapt_dsn(dsn, l->about.kind);
-	if (text.len == 0)
-		text = span_of(dflt);
+	text = take_status(code, text, l->about.kind, dflt, dsn);
 	why_set_code(why, code, dsn, "<%s>: %s rejected: %.*s", l->about.value,
 		     l->about.name, SPAN_ARG(text));
 }
@@ -58,6 +75,17 @@ set_reply(struct lookup *l, int code, struct span text, const char *dflt,
 
 typedef enum verdict (*action_fn)(struct lookup *l, struct span text,
 				  struct why *why);
+
+static void
+log_permit(struct lookup *l, struct span word)
+{
+	char *action = mem_strndup(word.data, word.len);
+	char *from = mem_sprintf("from %s", table_spec(l->table));
+
+	smtpd_permit_log(l->s, action, &l->about, from);
+	free(action);
+	free(from);
+}
 
 static enum verdict
 act_ok(struct lookup *l, struct span text, struct why *why)
@@ -313,10 +341,15 @@ smtpd_action_run(struct lookup *l, struct why *why)
 	}
 	rest = span_trim(rest);
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
-		if (span_equal_cstr_nocase(word, actions[i].word))
+		if (span_equal_cstr_nocase(word, actions[i].word)) {
+			if (actions[i].fn == act_ok)
+				log_permit(l, word);
 			return actions[i].fn(l, rest, why);
-	if (all_digits(value))
+		}
+	if (all_digits(value)) {
+		log_permit(l, value);
 		return VERDICT_OK;
+	}
 	code = reply_code(word);
 	if (code) {
 		set_reply(l, code, rest, "Access denied", why);

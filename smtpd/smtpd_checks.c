@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "lib/route/route.h"
+#include "lib/table/cidr.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_route.h"
 
@@ -106,11 +107,29 @@ RULE_FN(check_mynetworks)
 	return st == TABLE_FOUND ? VERDICT_OK : VERDICT_DUNNO;
 }
 
+static bool
+is_address(const char *text)
+{
+	struct cidr addr;
+
+	return cidr_parse_address(span_of(text), &addr);
+}
+
 RULE_FN(check_inet_interfaces)
 {
 	UNUSED_ARGS;
 	return route_is_own_address(buf_cstr(&s->peer.addr)) ? VERDICT_OK
 							     : VERDICT_DUNNO;
+}
+
+/* A client that gives an address for its name. */
+RULE_FN(check_naked_address)
+{
+	UNUSED_ARGS;
+	log_warn("restriction %s is deprecated. Use permit_mynetworks or "
+		 "permit_sasl_authenticated instead",
+		 r->def->name);
+	return is_address(buf_cstr(&s->helo)) ? VERDICT_OK : VERDICT_DUNNO;
 }
 
 RULE_FN(check_permit_auth_destination)
@@ -126,12 +145,16 @@ RULE_FN(check_unauth_destination)
 	int code = conf->relay_domains_reject_code;
 
 	UNUSED_ARGS;
+	if (r->def->flags & RULE_OLD)
+		log_warn("support for restriction \"%s\" will be removed from "
+			 "Postfix; use \"reject_unauth_destination\" instead",
+			 r->def->name);
 	if (st == TABLE_FOUND)
 		return VERDICT_DUNNO;
 	if (st == TABLE_RETRY)
 		return VERDICT_REJECT;
 	/* defer_unauth_destination: the same, of class 4. */
-	if (r->def->value)
+	if (r->row->value)
 		code = 400 + code % 100;
 	rule_set_why(why, code, "7.1", "<%s>: Relay access denied",
 		     buf_cstr(&s->recipient));

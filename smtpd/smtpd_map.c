@@ -3,7 +3,7 @@
 #include "lib/addr/addr.h"
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
-#include "smtpd/smtpd_action.h"
+#include "smtpd/smtpd_map.h"
 
 /* ---- keys ---- */
 
@@ -18,9 +18,8 @@ find(struct lookup *l, struct span key, bool partial)
 	buf_reset(&l->value);
 	l->status = table_get(l->table, key, &l->value, &why);
 	if (l->status == TABLE_RETRY)
-		log_warn("%s lookup error for \"%.*s\": %s",
-			 table_spec(l->table), SPAN_ARG(key),
-			 buf_cstr(&why.text));
+		log_warn("%s lookup error for \"%.*s\"",
+			 table_spec(l->table), SPAN_ARG(key));
 	why_free(&why);
 	return l->status != TABLE_ABSENT;
 }
@@ -49,8 +48,14 @@ find_domain(struct lookup *l, struct span domain, bool partial)
 	}
 }
 
-static bool
-find_network(struct lookup *l, struct span addr)
+bool
+smtpd_map_find_domain(struct lookup *l, struct span domain)
+{
+	return find_domain(l, domain, false);
+}
+
+bool
+smtpd_map_find_network(struct lookup *l, struct span addr)
 {
 	char sep = span_find(addr, ':') >= 0 ? ':' : '.';
 
@@ -107,8 +112,8 @@ find_address(struct lookup *l, struct span addr)
 	return found;
 }
 
-static enum verdict
-finish(struct lookup *l, bool found, struct why *why)
+enum verdict
+smtpd_map_finish(struct lookup *l, bool found, struct why *why)
 {
 	enum verdict v = VERDICT_DUNNO;
 
@@ -123,6 +128,18 @@ finish(struct lookup *l, bool found, struct why *why)
 	return v;
 }
 
+enum verdict
+smtpd_map_no_ok(struct smtpd *s, const struct rule *r, enum verdict v,
+		const char *value, struct why *why)
+{
+	if (v != VERDICT_OK || s->mail.discard)
+		return v;
+	log_warn("restriction %s returns OK for %s", r->def->name, value);
+	log_warn("this is not allowed for security reasons");
+	log_warn("use DUNNO instead of OK if you want to make an exception");
+	return rule_config_error(s, why);
+}
+
 /* ---- rows ---- */
 
 RULE_FN(check_client_map)
@@ -134,10 +151,10 @@ RULE_FN(check_client_map)
 	    BUF_INIT,
 	    TABLE_ABSENT};
 	bool found = find_domain(&l, buf_span(&s->peer.name), false) ||
-		     find_network(&l, buf_span(&s->peer.addr));
+		     smtpd_map_find_network(&l, buf_span(&s->peer.addr));
 
 	(void)about;
-	return finish(&l, found, why);
+	return smtpd_map_finish(&l, found, why);
 }
 
 /* For local_header_rewrite_clients: to be in the table is enough. */
@@ -149,7 +166,7 @@ RULE_FN(check_address_map)
 	    {buf_cstr(&s->peer.namaddr), "Client host", LIST_CLIENT},
 	    BUF_INIT,
 	    TABLE_ABSENT};
-	bool found = find_network(&l, buf_span(&s->peer.addr));
+	bool found = smtpd_map_find_network(&l, buf_span(&s->peer.addr));
 
 	(void)about;
 	(void)why;
@@ -168,7 +185,8 @@ RULE_FN(check_reverse_client_map)
 	bool found = find_domain(&l, buf_span(&s->peer.reverse_name), false);
 
 	(void)about;
-	return finish(&l, found, why);
+	return smtpd_map_no_ok(s, r, smtpd_map_finish(&l, found, why),
+			       buf_cstr(&s->peer.reverse_name), why);
 }
 
 RULE_FN(check_helo_map)
@@ -180,7 +198,7 @@ RULE_FN(check_helo_map)
 			   TABLE_ABSENT};
 
 	(void)about;
-	return finish(&l, find_domain(&l, buf_span(&s->helo), false), why);
+	return smtpd_map_finish(&l, find_domain(&l, buf_span(&s->helo), false), why);
 }
 
 RULE_FN(check_sender_map)
@@ -193,7 +211,7 @@ RULE_FN(check_sender_map)
 	    TABLE_ABSENT};
 
 	(void)about;
-	return finish(&l, find_address(&l, buf_span(&s->mail.sender)), why);
+	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->mail.sender)), why);
 }
 
 RULE_FN(check_recipient_map)
@@ -206,7 +224,7 @@ RULE_FN(check_recipient_map)
 	    TABLE_ABSENT};
 
 	(void)about;
-	return finish(&l, find_address(&l, buf_span(&s->recipient)), why);
+	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->recipient)), why);
 }
 
 RULE_FN(check_etrn_map)
@@ -221,6 +239,6 @@ RULE_FN(check_etrn_map)
 	(void)about;
 	if (s->etrn_domain.len == 0)
 		return VERDICT_DUNNO;
-	return finish(&l, find_domain(&l, buf_span(&s->etrn_domain), false),
+	return smtpd_map_finish(&l, find_domain(&l, buf_span(&s->etrn_domain), false),
 		      why);
 }

@@ -126,6 +126,8 @@ struct smtpd {
 	struct why defer_if_permit, defer_if_reject;
 	unsigned warn_if_reject;
 	int access_depth; /* access tables that name restrictions */
+	bool config_error; /* warn_if_reject does not hide that */
+	struct htab *dns_lists; /* see smtpd_dnsxl.h */
 };
 
 void smtpd_state_init(struct smtpd *s, int in_fd, int out_fd);

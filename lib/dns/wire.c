@@ -201,6 +201,7 @@ read_rdata(const struct reader *packet, size_t at, size_t len,
 		return read_address(AF_INET, 4, data, rr);
 	case DNS_AAAA:
 		return read_address(AF_INET6, 16, data, rr);
+	case DNS_NS:
 	case DNS_CNAME:
 	case DNS_PTR:
 		return read_target(&r, 0, rr) && r.at == r.len;
@@ -388,6 +389,8 @@ dns_type_name(enum dns_type type)
 	switch (type) {
 	case DNS_A:
 		return "A";
+	case DNS_NS:
+		return "NS";
 	case DNS_CNAME:
 		return "CNAME";
 	case DNS_PTR:

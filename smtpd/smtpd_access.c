@@ -217,9 +217,11 @@ rule_table_retry(struct smtpd *s, const char *value, struct why *why)
 }
 
 void
-rule_defer_if(struct why *slot, const struct why *why)
+rule_defer_if(struct smtpd *s, struct why *slot, const struct why *why)
 {
-	if (!why_is_set(slot))
+	if (s->warn_if_reject && slot == &s->defer_if_permit)
+		smtpd_log_reject(s, "reject_warning", why);
+	else if (!why_is_set(slot))
 		why_copy(slot, why);
 }
 
@@ -269,6 +271,30 @@ start(struct smtpd *s)
 	s->config_error = false;
 }
 
+/*
+ * Without smtpd_delay_reject each step goes on with what the one before put
+ * off, until a recipient is there to be refused.
+ */
+static void
+resume(struct smtpd *s, enum smtpd_step after)
+{
+	start(s);
+	if (conf->smtpd_delay_reject)
+		return;
+	why_copy(&s->defer_if_permit, &s->put_off[after].if_permit);
+	why_copy(&s->defer_if_reject, &s->put_off[after].if_reject);
+}
+
+/* A step skipped by the client leaves what the one before left. */
+static void
+put_off(struct smtpd *s, enum smtpd_step step)
+{
+	for (; step < SMTPD_STEPS; step++) {
+		why_copy(&s->put_off[step].if_permit, &s->defer_if_permit);
+		why_copy(&s->put_off[step].if_reject, &s->defer_if_reject);
+	}
+}
+
 /* What the client is told, in view of what was put off. */
 static bool
 conclude(struct smtpd *s, bool permitted, struct why *why)
@@ -284,6 +310,17 @@ conclude(struct smtpd *s, bool permitted, struct why *why)
 	return false;
 }
 
+/* The same before there is a recipient. */
+static bool
+conclude_step(struct smtpd *s, enum smtpd_step step, bool permitted,
+	      struct why *why)
+{
+	if (!permitted)
+		return conclude(s, false, why);
+	put_off(s, step);
+	return true;
+}
+
 /* ---- the steps ---- */
 
 bool
@@ -292,7 +329,8 @@ smtpd_access_connect(struct smtpd *s, struct why *why)
 	if (conf->smtpd_delay_reject)
 		return true;
 	start(s);
-	return conclude(s, permits(s, LIST_CLIENT, why), why);
+	return conclude_step(s, SMTPD_CONNECT, permits(s, LIST_CLIENT, why),
+			     why);
 }
 
 bool
@@ -300,8 +338,8 @@ smtpd_access_helo(struct smtpd *s, struct why *why)
 {
 	if (conf->smtpd_delay_reject)
 		return true;
-	start(s);
-	return conclude(s, permits(s, LIST_HELO, why), why);
+	resume(s, SMTPD_CONNECT);
+	return conclude_step(s, SMTPD_HELO, permits(s, LIST_HELO, why), why);
 }
 
 static bool
@@ -321,8 +359,8 @@ smtpd_access_mail(struct smtpd *s, struct why *why)
 {
 	if (conf->smtpd_delay_reject)
 		return true;
-	start(s);
-	return conclude(s, sender_permitted(s, why), why);
+	resume(s, SMTPD_HELO);
+	return conclude_step(s, SMTPD_MAIL, sender_permitted(s, why), why);
 }
 
 static bool
@@ -354,7 +392,8 @@ recipient_listed(struct smtpd *s, struct why *why)
 	if (s->mail.discard || !conf->smtpd_reject_unlisted_recipient ||
 	    check_unlisted_recipient(s, NULL, &about, why) != VERDICT_REJECT)
 		return true;
-	return conclude(s, false, why);
+	smtpd_log_reject(s, "reject", why);
+	return false;
 }
 
 bool
@@ -362,7 +401,7 @@ smtpd_access_rcpt(struct smtpd *s, struct why *why)
 {
 	bool permitted;
 
-	start(s);
+	resume(s, s->mail.active ? SMTPD_MAIL : SMTPD_HELO);
 	permitted = earlier_permitted(s, why) && recipient_permitted(s, why);
 	return conclude(s, permitted, why) && recipient_listed(s, why);
 }

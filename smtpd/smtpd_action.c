@@ -120,7 +120,7 @@ act_defer_if_permit(struct lookup *l, struct span text, struct why *why)
 {
 	set_reply(l, conf->access_map_defer_code, text, "Service unavailable",
 		  why);
-	rule_defer_if(&l->s->defer_if_permit, why);
+	rule_defer_if(l->s, &l->s->defer_if_permit, why);
 	return VERDICT_DUNNO;
 }
 
@@ -129,7 +129,7 @@ act_defer_if_reject(struct lookup *l, struct span text, struct why *why)
 {
 	set_reply(l, conf->access_map_defer_code, text, "Service unavailable",
 		  why);
-	rule_defer_if(&l->s->defer_if_reject, why);
+	rule_defer_if(l->s, &l->s->defer_if_reject, why);
 	return VERDICT_DUNNO;
 }
 
@@ -149,10 +149,24 @@ log_about(struct lookup *l, const char *what, const char *word,
 	buf_free(&line);
 }
 
+/* There is no transaction yet that could be acted upon. */
+static bool
+too_early(struct lookup *l, const char *word)
+{
+	if (conf->smtpd_delay_reject || l->s->mail.active)
+		return false;
+	log_warn("access table %s: with smtpd_delay_reject=no, action %s is "
+		 "always skipped in Client host or Helo command restrictions",
+		 table_spec(l->table), word);
+	return true;
+}
+
 static enum verdict
 act_hold(struct lookup *l, struct span text, struct why *why)
 {
 	(void)why;
+	if (too_early(l, "HOLD"))
+		return VERDICT_DUNNO;
 	if (!l->s->mail.hold)
 		log_about(l, "hold", "HOLD", text);
 	l->s->mail.hold = true;
@@ -163,7 +177,10 @@ static enum verdict
 act_discard(struct lookup *l, struct span text, struct why *why)
 {
 	(void)why;
+	if (too_early(l, "DISCARD"))
+		return VERDICT_DUNNO;
 	log_about(l, "discard", "DISCARD", text);
+	log_permit(l, span_of("DISCARD"));
 	l->s->mail.discard = true;
 	return VERDICT_OK;
 }
@@ -178,23 +195,23 @@ log_triggers(struct lookup *l, const char *what, const char *word,
 	free(triggers);
 }
 
+/* An entry that makes no sense has no effect. */
 static enum verdict
-need_address(struct lookup *l, const char *word, struct span text,
-	     struct why *why)
+bad_entry(struct lookup *l, const char *what)
 {
-	if (addr_at(text) >= 0)
-		return VERDICT_DUNNO;
-	log_warn("access table %s entry \"%s %.*s\" requires user@domain "
-		 "target",
-		 table_spec(l->table), word, SPAN_ARG(text));
-	return rule_config_error(l->s, why);
+	log_warn("access table %s entry \"%s\" %s", table_spec(l->table),
+		 buf_cstr(&l->key), what);
+	return VERDICT_DUNNO;
 }
 
 static enum verdict
 act_redirect(struct lookup *l, struct span text, struct why *why)
 {
-	if (need_address(l, "REDIRECT", text, why) == VERDICT_REJECT)
-		return VERDICT_REJECT;
+	(void)why;
+	if (too_early(l, "REDIRECT"))
+		return VERDICT_DUNNO;
+	if (addr_at(text) < 0)
+		return bad_entry(l, "requires user@domain target");
 	log_triggers(l, "redirect", "REDIRECT", text);
 	buf_set(&l->s->mail.redirect, text);
 	return VERDICT_DUNNO;
@@ -203,8 +220,11 @@ act_redirect(struct lookup *l, struct span text, struct why *why)
 static enum verdict
 act_bcc(struct lookup *l, struct span text, struct why *why)
 {
-	if (need_address(l, "BCC", text, why) == VERDICT_REJECT)
-		return VERDICT_REJECT;
+	(void)why;
+	if (too_early(l, "BCC"))
+		return VERDICT_DUNNO;
+	if (addr_at(text) < 0)
+		return bad_entry(l, "requires user@domain target");
 	log_triggers(l, "bcc", "BCC", text);
 	strvec_reset(&l->s->mail.bcc);
 	strvec_add_span(&l->s->mail.bcc, text);
@@ -214,12 +234,13 @@ act_bcc(struct lookup *l, struct span text, struct why *why)
 static enum verdict
 act_filter(struct lookup *l, struct span text, struct why *why)
 {
-	if (span_find(text, ':') < 0) {
-		log_warn("access table %s has entry with lookup table: FILTER "
-			 "%.*s: specify transport:destination",
-			 table_spec(l->table), SPAN_ARG(text));
-		return rule_config_error(l->s, why);
-	}
+	(void)why;
+	if (too_early(l, "FILTER"))
+		return VERDICT_DUNNO;
+	if (text.len == 0)
+		return bad_entry(l, "has FILTER entry without value");
+	if (span_find(text, ':') < 0)
+		return bad_entry(l, "requires transport:destination");
 	log_triggers(l, "filter", "FILTER", text);
 	buf_set(&l->s->mail.filter, text);
 	return VERDICT_DUNNO;
@@ -227,23 +248,32 @@ act_filter(struct lookup *l, struct span text, struct why *why)
 
 enum { PREPEND_MAX = 100 };
 
-static enum verdict
-act_prepend(struct lookup *l, struct span text, struct why *why)
+/* "Name: ..." of RFC 5322 section 2.2, on one line. */
+static bool
+is_header(struct span text)
 {
 	long colon = span_find(text, ':');
 
-	if (l->about.kind == LIST_END_OF_DATA) {
-		log_warn("access table %s: PREPEND is not available in "
+	for (long i = 0; i < colon; i++)
+		if (text.data[i] <= ' ' || text.data[i] > '~')
+			return false;
+	return colon > 0 && span_find(text, '\n') < 0;
+}
+
+static enum verdict
+act_prepend(struct lookup *l, struct span text, struct why *why)
+{
+	(void)why;
+	if (too_early(l, "PREPEND"))
+		return VERDICT_DUNNO;
+	if (!strcmp(l->s->where, "END-OF-MESSAGE")) {
+		log_warn("access table %s: action PREPEND must be used before "
 			 "smtpd_end_of_data_restrictions",
 			 table_spec(l->table));
-		return rule_config_error(l->s, why);
+		return VERDICT_DUNNO;
 	}
-	if (colon <= 0 || span_find(text, '\n') >= 0) {
-		log_warn("access table %s entry \"PREPEND %.*s\" requires "
-			 "header: text",
-			 table_spec(l->table), SPAN_ARG(text));
-		return rule_config_error(l->s, why);
-	}
+	if (!is_header(text))
+		return bad_entry(l, "requires header: text");
 	if (l->s->mail.prepend.n < PREPEND_MAX)
 		strvec_add_span(&l->s->mail.prepend, text);
 	return VERDICT_DUNNO;

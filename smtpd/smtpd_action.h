@@ -14,6 +14,7 @@ struct lookup {
 	struct table *table;
 	struct subject about;
 	struct buf value;
+	struct buf key; /* that was found */
 	enum table_status status;
 };
 

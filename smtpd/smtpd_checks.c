@@ -71,7 +71,7 @@ RULE_FN(check_defer_if_permit)
 		     "<%s>: %s rejected: defer_if_permit "
 		     "requested",
 		     about->value, about->name);
-	rule_defer_if(&s->defer_if_permit, why);
+	rule_defer_if(s, &s->defer_if_permit, why);
 	return VERDICT_DUNNO;
 }
 
@@ -82,7 +82,7 @@ RULE_FN(check_defer_if_reject)
 		     "<%s>: %s rejected: defer_if_reject "
 		     "requested",
 		     about->value, about->name);
-	rule_defer_if(&s->defer_if_reject, why);
+	rule_defer_if(s, &s->defer_if_reject, why);
 	return VERDICT_DUNNO;
 }
 
@@ -102,7 +102,7 @@ RULE_FN(check_mynetworks)
 	UNUSED_ARGS;
 	if (st == TABLE_RETRY) {
 		rule_table_retry(s, buf_cstr(&s->peer.namaddr), why);
-		rule_defer_if(&s->defer_if_reject, why);
+		rule_defer_if(s, &s->defer_if_reject, why);
 	}
 	return st == TABLE_FOUND ? VERDICT_OK : VERDICT_DUNNO;
 }
@@ -143,12 +143,15 @@ RULE_FN(check_unauth_destination)
 {
 	enum table_status st = smtpd_route_authorized(s, why);
 	int code = conf->relay_domains_reject_code;
+	static bool warned; /* once per process */
 
 	UNUSED_ARGS;
-	if (r->def->flags & RULE_OLD)
+	if ((r->def->flags & RULE_OLD) && !warned) {
+		warned = true;
 		log_warn("support for restriction \"%s\" will be removed from "
 			 "Postfix; use \"reject_unauth_destination\" instead",
 			 r->def->name);
+	}
 	if (st == TABLE_FOUND)
 		return VERDICT_DUNNO;
 	if (st == TABLE_RETRY)
@@ -234,7 +237,7 @@ RULE_FN(check_non_fqdn_helo)
 
 	UNUSED_ARGS;
 	if (is_literal(name))
-		return VERDICT_DUNNO;
+		return check_invalid_helo(s, r, about, why);
 	if (addr_valid_hostname(name) && span_find(name, '.') >= 0 &&
 	    !is_dotted_number(name))
 		return VERDICT_DUNNO;

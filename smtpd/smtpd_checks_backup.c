@@ -32,7 +32,7 @@ unsure(struct smtpd *s, const char *what, const char *name, const char *reason,
 		     "<%s>: Recipient address rejected: Unable to look up mail "
 		     "exchanger %s%s: %s",
 		     buf_cstr(&s->recipient), what, name, reason);
-	rule_defer_if(&s->defer_if_reject, why);
+	rule_defer_if(s, &s->defer_if_reject, why);
 	return UNSURE;
 }
 
@@ -80,8 +80,11 @@ is_backup(struct smtpd *s, const struct dns_answer *mx, struct why *why)
 	enum answer result = NO;
 
 	for (size_t i = 0; i < mx->n; i++) {
-		enum answer own = has_address(s, mx->rr[i].text, false, why);
+		enum answer own;
 
+		if (mx->rr[i].text[0] == '\0') /* null MX */
+			return NO;
+		own = has_address(s, mx->rr[i].text, false, why);
 		if (own == UNSURE)
 			return UNSURE;
 		if (own == YES && is_primary(mx, i))
@@ -121,9 +124,12 @@ RULE_FN(check_mx_backup)
 	(void)r, (void)about;
 	if (local != TABLE_ABSENT)
 		return local == TABLE_FOUND ? VERDICT_OK : VERDICT_REJECT;
-	buf_set(&domain, addr_domain(buf_span(&s->recipient)));
-	if (domain.len == 0 || domain.data[0] == '[' ||
-	    smtpd_route_steered(s))
+	/* What the address came to: user%domain@here is user@domain. */
+	if (!s->route_known ||
+	    smtpd_route_steered(buf_span(&s->route.recipient)))
+		goto out;
+	buf_set(&domain, addr_domain(buf_span(&s->route.recipient)));
+	if (domain.len == 0 || domain.data[0] == '[')
 		goto out;
 	st = smtpd_dns_query(domain.data, DNS_MX, &mx);
 	if (st >= SMTPD_DNS_RETRY)

@@ -41,13 +41,13 @@ take_helo(struct smtpd *s, struct span arg, bool esmtp)
 	}
 	smtpd_mail_reset(s);
 	set_helo(s, arg);
-	/* As in Postfix: who said EHLO once stays ESMTP. */
-	if (esmtp)
-		s->protocol = "ESMTP";
 	if (!s->unrestricted && !smtpd_access_helo(s, &why)) {
 		smtpd_reply_why(s, &why);
 		buf_free(&s->helo);
 		ok = false;
+	} else if (esmtp) {
+		/* As in Postfix: who said EHLO once stays ESMTP. */
+		s->protocol = "ESMTP";
 	}
 	why_free(&why);
 	return ok;

@@ -142,7 +142,7 @@ fill_template(struct smtpd *s, const struct text_rbl *rbl, struct buf *out)
 	unsigned unknown;
 
 	if (replies)
-		st = maps_get(replies, span_of(rbl->domain), &template, &why);
+		st = maps_get(replies, span_of(rbl->key), &template, &why);
 	if (st == TABLE_FOUND &&
 	    (!smtpd_text_expand(s, rbl, buf_cstr(&template), out, &unknown) ||
 	     unknown)) {
@@ -196,10 +196,10 @@ reject_listed(struct smtpd *s, const struct rule *r, const char *name,
 
 static enum verdict
 reject_address(struct smtpd *s, const struct rule *r, const char *domain,
-	       struct why *why)
+	       const char *key, struct why *why)
 {
 	const char *addr = buf_cstr(&s->peer.addr);
-	struct text_rbl rbl = {"Client host", addr, domain, ""};
+	struct text_rbl rbl = {"Client host", addr, domain, key, ""};
 	struct buf name = BUF_INIT;
 	enum verdict v = VERDICT_DUNNO;
 
@@ -212,22 +212,25 @@ reject_address(struct smtpd *s, const struct rule *r, const char *domain,
 RULE_FN(check_rbl_client)
 {
 	UNUSED_ARGS;
-	return reject_address(s, r, r->domain, why);
+	return reject_address(s, r, r->domain, r->spec, why);
 }
 
 RULE_FN(check_maps_rbl)
 {
+	static bool warned; /* once per process */
 	struct strvec domains = STRVEC_INIT;
 	enum verdict v = VERDICT_DUNNO;
 
 	UNUSED_ARGS;
-	log_warn("support for restriction \"%s\" will be removed from "
+	if (!warned)
+		log_warn("support for restriction \"%s\" will be removed from "
 		 "Postfix; use \"reject_rbl_client domain-name\" instead",
 		 r->def->name);
+	warned = true;
 	strvec_split(&domains, span_of(conf->maps_rbl_domains), ", \t\r\n",
 		     false);
 	for (size_t i = 0; i < domains.n && v == VERDICT_DUNNO; i++)
-		v = reject_address(s, r, domains.v[i], why);
+		v = reject_address(s, r, domains.v[i], domains.v[i], why);
 	strvec_free(&domains);
 	return v;
 }
@@ -257,7 +260,7 @@ list_name(struct span name, const char *domain, struct buf *out)
 RULE_FN(check_rhsbl)
 {
 	struct dns_name_of d = smtpd_dnsxl_subject(s, r->row->value);
-	struct text_rbl rbl = {d.class, d.value, r->domain, ""};
+	struct text_rbl rbl = {d.class, d.value, r->domain, r->spec, ""};
 	struct buf name = BUF_INIT;
 	enum verdict v = VERDICT_DUNNO;
 
@@ -320,7 +323,7 @@ permit_listed(struct smtpd *s, const struct rule *r, const char *name,
 		return matches(e, r->filter) ? VERDICT_OK : VERDICT_DUNNO;
 	why_set_code(why, 450, "4.7.1",
 		     "<%s>: Client host rejected: Service unavailable", what);
-	rule_defer_if(&s->defer_if_reject, why);
+	rule_defer_if(s, &s->defer_if_reject, why);
 	return VERDICT_DUNNO;
 }
 

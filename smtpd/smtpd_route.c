@@ -55,10 +55,9 @@ sender_routed(struct span addr)
 }
 
 bool
-smtpd_route_steered(const struct smtpd *s)
+smtpd_route_steered(struct span addr)
 {
-	return !conf->allow_untrusted_routing &&
-	       sender_routed(buf_span(&s->recipient));
+	return !conf->allow_untrusted_routing && sender_routed(addr);
 }
 
 enum table_status
@@ -71,7 +70,7 @@ smtpd_route_authorized(struct smtpd *s, struct why *why)
 	}
 	if (s->route.class == CLASS_DEFAULT)
 		return TABLE_ABSENT;
-	if (smtpd_route_steered(s))
+	if (smtpd_route_steered(buf_span(&s->recipient)))
 		return TABLE_ABSENT;
 	return TABLE_FOUND;
 }

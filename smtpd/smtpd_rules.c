@@ -169,8 +169,10 @@ add_table_rule(struct compile *c, const struct rule_row *row)
 	const char *name = c->words.row->name, *spec = c->words.arg;
 
 	if (c->from_table) {
-		log_warn("access table %s has entry with lookup table: %s %s",
-			 c->where, name, spec);
+		bool bare = spec == c->words.word;
+
+		log_warn("access table %s has entry with lookup table: %s%s%s",
+			 c->where, bare ? "" : name, bare ? "" : " ", spec);
 		log_warn("do not specify lookup tables inside SMTPD access "
 			 "maps");
 		log_warn("define a restriction class and specify its name "
@@ -189,6 +191,7 @@ add_domain_rule(struct compile *c, const struct rule_row *row)
 	struct rule *r = add_rule(c->out, c->words.row, row);
 
 	r->domain = mem_strndup(c->words.domain.data, c->words.domain.len);
+	r->spec = mem_strdup(c->words.arg);
 	if (!c->words.has_filter)
 		return;
 	r->filter = mem_alloc(sizeof(*r->filter));
@@ -254,6 +257,13 @@ compile(struct compile *c, const char *text, enum rule_list_kind kind)
 			break;
 		case RESTRICTION_BAD:
 			complain(c, "%s", buf_cstr(&c->words.error));
+			/* As in Postfix: it has no list to ask. */
+			if (c->words.row && c->words.row->arg == ARG_DOMAIN &&
+			    !c->words.arg) {
+				c->failed = false;
+				restriction_reader_free(&c->words);
+				return;
+			}
 		}
 	}
 	restriction_reader_free(&c->words);
@@ -333,6 +343,7 @@ free_rule(struct rule *r)
 {
 	table_free(r->table);
 	free(r->domain);
+	free(r->spec);
 	free(r->filter);
 }
 

@@ -44,6 +44,7 @@ struct rule {
 	struct table *table;
 	int seconds;
 	char *domain;                /* of a DNS list */
+	char *spec;                  /* the same with its filter */
 	struct dnsxl_filter *filter; /* NULL: any answer counts */
 	const struct rule_list *class; /* a restriction class: its rules */
 };
@@ -87,8 +88,9 @@ enum verdict rule_config_error(struct smtpd *s, struct why *why);
 /* A table could not answer. */
 enum verdict rule_table_retry(struct smtpd *s, const char *value,
 			      struct why *why);
-/* Remember why: refuse later if everything else permits (rejects). */
-void rule_defer_if(struct why *slot, const struct why *why);
+/* Remember why: refuse later if everything else permits (rejects). With
+ * warn_if_reject the first is only logged. */
+void rule_defer_if(struct smtpd *s, struct why *slot, const struct why *why);
 
 /* ---- rows: smtpd_checks*.c, smtpd_map.c ---- */
 

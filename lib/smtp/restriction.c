@@ -20,7 +20,7 @@ static const struct restriction restrictions[] = {
     {"check_helo_access", ARG_TABLE, KNOW_HELO},
     {"check_helo_mx_access", ARG_TABLE, KNOW_HELO},
     {"check_helo_ns_access", ARG_TABLE, KNOW_HELO},
-    {"check_policy_service", ARG_ANY, 0},
+    {"check_policy_service", ARG_ANY, RULE_SERVER},
     {"check_recipient_a_access", ARG_TABLE, KNOW_RECIPIENT},
     {"check_recipient_access", ARG_TABLE, KNOW_RECIPIENT},
     {"check_recipient_mx_access", ARG_TABLE, KNOW_RECIPIENT},
@@ -203,7 +203,10 @@ take_argument(struct restriction_reader *r)
 		return bad(r, "must be followed by number");
 	default:
 		return r->arg ? RESTRICTION_OK
-			      : bad(r, "must be followed by an argument");
+			      : bad(r, r->row->flags & RULE_SERVER
+					   ? "must be followed by "
+					     "transport:server"
+					   : "must be followed by type:table");
 	}
 }
 

@@ -48,6 +48,7 @@ enum {
 	RULE_OLD = 1 << 4,	    /* a name of the past */
 	RULE_IN_REWRITE = 1 << 5,   /* may stand in LIST_REWRITE */
 	RULE_NOT_SMTPD = 1 << 6,    /* and only there */
+	RULE_SERVER = 1 << 7,	    /* ARG_ANY is a policy server */
 };
 
 struct restriction {

@@ -37,7 +37,8 @@ MAIN = dict(SETTINGS, in_flow_delay="0", inet_protocols="all",
 
 # Lines that nobody parses and that are worded or placed differently.
 IGNORED = re.compile("connect from|initializing the|reload|table has changed|"
-                     "discarding EHLO keywords|mapping DSN status")
+                     "discarding EHLO keywords|mapping DSN status|"
+                     "Illegal address syntax|is ignored$")
 
 
 def name_of(path):
@@ -89,7 +90,8 @@ class Case:
                 continue
             text = match[1].replace("disconnect from", "")
             if not IGNORED.search(text):
-                lines.append(re.sub(r"^[0-9A-F]{5,}: ", "QID: ", match[1]))
+                text = re.sub(r"^[0-9A-F]{5,}: ", "QID: ", match[1])
+                lines.append(re.sub(r"\. \d+ IN ", ". TTL IN ", text))
         return lines
 
 

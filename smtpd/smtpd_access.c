@@ -258,6 +258,10 @@ permits(struct smtpd *s, enum rule_list_kind kind, struct why *why)
 
 	if (s->mail.discard)
 		return true;
+	/* What one list puts off for a refusal is no matter of the next; the
+	 * two lists for a recipient are one. */
+	if (kind < LIST_RELAY)
+		why_reset(&s->defer_if_reject);
 	return smtpd_rules_run(s, lists[kind], &about, why, 0) !=
 	       VERDICT_REJECT;
 }
@@ -281,18 +285,15 @@ resume(struct smtpd *s, enum smtpd_step after)
 	start(s);
 	if (conf->smtpd_delay_reject)
 		return;
-	why_copy(&s->defer_if_permit, &s->put_off[after].if_permit);
-	why_copy(&s->defer_if_reject, &s->put_off[after].if_reject);
+	why_copy(&s->defer_if_permit, &s->put_off[after]);
 }
 
 /* A step skipped by the client leaves what the one before left. */
 static void
 put_off(struct smtpd *s, enum smtpd_step step)
 {
-	for (; step < SMTPD_STEPS; step++) {
-		why_copy(&s->put_off[step].if_permit, &s->defer_if_permit);
-		why_copy(&s->put_off[step].if_reject, &s->defer_if_reject);
-	}
+	for (; step < SMTPD_STEPS; step++)
+		why_copy(&s->put_off[step], &s->defer_if_permit);
 }
 
 /* What the client is told, in view of what was put off. */
@@ -378,6 +379,7 @@ recipient_permitted(struct smtpd *s, struct why *why)
 {
 	bool relay_first = conf->smtpd_relay_before_recipient_restrictions;
 
+	why_reset(&s->defer_if_reject);
 	return permits(s, relay_first ? LIST_RELAY : LIST_RECIPIENT, why) &&
 	       permits(s, relay_first ? LIST_RECIPIENT : LIST_RELAY, why);
 }
@@ -392,8 +394,7 @@ recipient_listed(struct smtpd *s, struct why *why)
 	if (s->mail.discard || !conf->smtpd_reject_unlisted_recipient ||
 	    check_unlisted_recipient(s, NULL, &about, why) != VERDICT_REJECT)
 		return true;
-	smtpd_log_reject(s, "reject", why);
-	return false;
+	return conclude(s, false, why);
 }
 
 bool

@@ -96,10 +96,8 @@ smtpd_state_free(struct smtpd *s)
 	buf_free(&s->helo);
 	buf_free(&s->etrn_domain);
 	smtpd_dnsxl_forget(s);
-	for (size_t i = 0; i < SMTPD_STEPS; i++) {
-		why_free(&s->put_off[i].if_permit);
-		why_free(&s->put_off[i].if_reject);
-	}
+	for (size_t i = 0; i < SMTPD_STEPS; i++)
+		why_free(&s->put_off[i]);
 	why_free(&s->defer_if_permit);
 	why_free(&s->defer_if_reject);
 	stream_free(&s->st);

@@ -127,9 +127,7 @@ struct smtpd {
 
 	/* restrictions: see smtpd_access.h */
 	struct why defer_if_permit, defer_if_reject;
-	struct {
-		struct why if_permit, if_reject;
-	} put_off[SMTPD_STEPS]; /* without smtpd_delay_reject */
+	struct why put_off[SMTPD_STEPS]; /* defer_if_permit of each step */
 	unsigned warn_if_reject;
 	int access_depth; /* access tables that name restrictions */
 	bool config_error; /* warn_if_reject does not hide that */

@@ -83,8 +83,7 @@ postfix_check_rules(const char *path, const struct mastercf *cf)
 
 	/* What main.cf says is wrong once, not once per line. */
 	for (size_t i = 0; ok && i < cf->n; i++)
-		if (!strcmp(cf->v[i].command, "smtpd") &&
-		    cf->v[i].n_options)
+		if (!strcmp(cf->v[i].command, "smtpd") && cf->v[i].n_options)
 			ok = check_service(path, &cf->v[i]);
 	return ok;
 }

@@ -67,9 +67,9 @@ smtpd_access_open(void)
 void
 smtpd_permit_open(void)
 {
-	logged_permits = match_list_open(
-	    "smtpd_log_access_permit_actions",
-	    conf->smtpd_log_access_permit_actions, MATCH_STRING, 0);
+	logged_permits = match_list_open("smtpd_log_access_permit_actions",
+					 conf->smtpd_log_access_permit_actions,
+					 MATCH_STRING, 0);
 }
 
 void
@@ -81,8 +81,8 @@ smtpd_permit_log(struct smtpd *s, const char *action,
 
 	if (logged_permits && match_list_has(logged_permits, span_of(action),
 					     &why) == TABLE_FOUND) {
-		buf_printf(&text, "action=%s for %s=%s %s", action,
-			   about->name, about->value, from);
+		buf_printf(&text, "action=%s for %s=%s %s", action, about->name,
+			   about->value, from);
 		smtpd_log_action(s, "permit", buf_span(&text));
 	}
 	buf_free(&text);
@@ -170,7 +170,7 @@ smtpd_rules_run(struct smtpd *s, const struct rule_list *l,
 			continue;
 		}
 		v = run_rule(s, r, about, why, depth);
-		if (i + 1 < l->n && is_final(r))
+		if (v != VERDICT_DUNNO && i + 1 < l->n && is_final(r))
 			log_warn("restriction `%s' after `%s' is ignored",
 				 rule_name(&l->v[i + 1]), r->def->name);
 		s->warn_if_reject = warn_before;

@@ -45,8 +45,8 @@ has_address(struct smtpd *s, const char *host, bool trusted, struct why *why)
 	enum answer result = NO;
 
 	if (st != SMTPD_DNS_FOUND)
-		result = unsure(s, "host ", host, smtpd_dns_host_reason(st),
-				why);
+		result =
+		    unsure(s, "host ", host, smtpd_dns_host_reason(st), why);
 	for (size_t i = 0; i < a.n && result == NO; i++) {
 		enum table_status found = TABLE_ABSENT;
 
@@ -96,8 +96,7 @@ is_backup(struct smtpd *s, const struct dns_answer *mx, struct why *why)
 }
 
 static enum answer
-primaries_trusted(struct smtpd *s, const struct dns_answer *mx,
-		  struct why *why)
+primaries_trusted(struct smtpd *s, const struct dns_answer *mx, struct why *why)
 {
 	if (match_list_is_empty(networks))
 		return YES;

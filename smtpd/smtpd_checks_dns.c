@@ -23,7 +23,8 @@ ask(const char *name, enum dns_type type, bool *null_mx)
 	struct dns_answer a = DNS_ANSWER_INIT;
 	enum smtpd_dns_status st = smtpd_dns_query(name, type, &a);
 
-	if (null_mx && st == SMTPD_DNS_FOUND && a.n == 1 && a.rr[0].text[0] == '\0')
+	if (null_mx && st == SMTPD_DNS_FOUND && a.n == 1 &&
+	    a.rr[0].text[0] == '\0')
 		*null_mx = true;
 	dns_answer_free(&a);
 	return st;

@@ -68,8 +68,7 @@ find_hosts(struct hosts *h, const char *domain, const struct dns_answer *a)
 	for (size_t i = 0; i < a->n; i++) {
 		const char *host = a->rr[i].text;
 
-		if (i >= SMTPD_DNS_HOSTS_MAX ||
-		    io_monotonic() > h->deadline) {
+		if (i >= SMTPD_DNS_HOSTS_MAX || io_monotonic() > h->deadline) {
 			log_warn("Unable to look up all %s hosts for %s",
 				 h->type, domain);
 			return false;
@@ -81,8 +80,7 @@ find_hosts(struct hosts *h, const char *domain, const struct dns_answer *a)
 }
 
 static void
-log_failure(const struct hosts *h, const char *domain,
-	    enum smtpd_dns_status st)
+log_failure(const struct hosts *h, const char *domain, enum smtpd_dns_status st)
 {
 	log_warn("Unable to look up %s host for %s: %s", h->type, domain,
 		 smtpd_dns_reason(st));
@@ -159,9 +157,8 @@ check(struct smtpd *s, const struct rule *r, const char *type,
 	struct hosts h = {.l = {.s = s, .table = r->table},
 			  .type = type,
 			  .of = smtpd_dnsxl_subject(s, r->row->value),
-			  .deadline = io_monotonic() +
-				      SMTPD_DNS_CHECK_SECONDS *
-					  INT64_C(1000000)};
+			  .deadline = io_monotonic() + SMTPD_DNS_CHECK_SECONDS *
+							   INT64_C(1000000)};
 	struct span name = h.of.domain;
 	struct buf domain = BUF_INIT;
 	bool found;

@@ -12,7 +12,10 @@
 
 enum { ETRN_LOG_MAX = 100 };
 
-/* Words of arg, separated by one space each. */
+/*
+ * Words of arg, separated by one byte each. What could end a name in a
+ * Received: header or in a log line does not go into one.
+ */
 static void
 set_helo(struct smtpd *s, struct span arg)
 {
@@ -26,6 +29,9 @@ set_helo(struct smtpd *s, struct span arg)
 	}
 	if (s->helo.len)
 		utf8_printable(s->helo.data, s->helo.len, '?');
+	for (size_t i = 0; i < s->helo.len; i++)
+		if (memchr("<>()\\\";@ ", s->helo.data[i], 9))
+			s->helo.data[i] = '?';
 }
 
 static bool

@@ -15,9 +15,9 @@ static struct maps *filter;
 void
 smtpd_dns_open(void)
 {
-	filter = maps_open("smtpd_dns_reply_filter",
-			   conf->smtpd_dns_reply_filter,
-			   TABLE_FOLD_FIXED | TABLE_FOLD_REGEX);
+	filter =
+	    maps_open("smtpd_dns_reply_filter", conf->smtpd_dns_reply_filter,
+		      TABLE_FOLD_FIXED | TABLE_FOLD_REGEX);
 }
 
 static enum smtpd_dns_status

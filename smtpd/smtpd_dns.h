@@ -18,7 +18,7 @@ enum smtpd_dns_status {
 };
 
 enum {
-	SMTPD_DNS_SECONDS = 20,	       /* for one question */
+	SMTPD_DNS_SECONDS = 20,        /* for one question */
 	SMTPD_DNS_CHECK_SECONDS = 100, /* for all of one restriction */
 	SMTPD_DNS_HOSTS_MAX = 100,     /* behind one name */
 };

@@ -20,7 +20,10 @@ enum {
 	/* Answers that a session keeps; more than that are asked again. */
 	KEPT_MAX = 1000,
 	/* A reply line has 512 bytes (RFC 5321 section 4.5.3.1.5). */
-	REASON_MAX = 1000,
+	REASON_MAX = 500,
+	/* One character string (RFC 1035 section 3.3): a list that wants to
+	 * say more has a page on the web. */
+	TEXT_MAX = 255,
 };
 
 /* What a list said about one name. */
@@ -111,7 +114,7 @@ reason_of(struct entry *e, const char *name)
 		return e->reason;
 	if (smtpd_dns_query(name, DNS_TXT, &a) == SMTPD_DNS_FOUND)
 		for (size_t i = 0; i < a.n && text.len < REASON_MAX; i++)
-			buf_printf(&text, "%s%s", i ? " / " : "",
+			buf_printf(&text, "%s%.*s", i ? " / " : "", TEXT_MAX,
 				   a.rr[i].text);
 	buf_truncate(&text, REASON_MAX);
 	e->reason = mem_strdup(buf_cstr(&text));
@@ -124,8 +127,7 @@ static bool
 matches(const struct entry *e, const struct dnsxl_filter *filter)
 {
 	for (size_t i = 0; i < e->addresses.n; i++)
-		if (!filter ||
-		    dnsxl_filter_match(filter, e->addresses.v[i]))
+		if (!filter || dnsxl_filter_match(filter, e->addresses.v[i]))
 			return true;
 	return false;
 }
@@ -223,9 +225,10 @@ RULE_FN(check_maps_rbl)
 
 	UNUSED_ARGS;
 	if (!warned)
-		log_warn("support for restriction \"%s\" will be removed from "
-		 "Postfix; use \"reject_rbl_client domain-name\" instead",
-		 r->def->name);
+		log_warn(
+		    "support for restriction \"%s\" will be removed from "
+		    "Postfix; use \"reject_rbl_client domain-name\" instead",
+		    r->def->name);
 	warned = true;
 	strvec_split(&domains, span_of(conf->maps_rbl_domains), ", \t\r\n",
 		     false);
@@ -288,9 +291,9 @@ smtpd_dnsxl_subject(struct smtpd *s, enum dns_subject which)
 	case DNS_OF_REVERSE_CLIENT:
 		if (s->peer.reverse_status != PEER_OK)
 			reverse = none;
-		return (struct dns_name_of){
-		    reverse, "Unverified Client host",
-		    buf_cstr(&s->peer.reverse_name), LIST_CLIENT};
+		return (struct dns_name_of){reverse, "Unverified Client host",
+					    buf_cstr(&s->peer.reverse_name),
+					    LIST_CLIENT};
 	case DNS_OF_HELO:
 		return (struct dns_name_of){buf_span(&s->helo), "Helo command",
 					    buf_cstr(&s->helo), LIST_HELO};
@@ -315,8 +318,7 @@ permit_listed(struct smtpd *s, const struct rule *r, const char *name,
 {
 	struct entry *e;
 
-	if (s->recipient.len &&
-	    smtpd_route_authorized(s, why) != TABLE_FOUND)
+	if (s->recipient.len && smtpd_route_authorized(s, why) != TABLE_FOUND)
 		return VERDICT_DUNNO;
 	e = look_up(s, name);
 	if (!e->failed)

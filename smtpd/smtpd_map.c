@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* check_*_access: the keys that are looked up (access(5)). */
+#include "smtpd/smtpd_map.h"
 #include "lib/addr/addr.h"
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "lib/route/route.h"
-#include "smtpd/smtpd_map.h"
 
 /* ---- keys ---- */
 
@@ -21,8 +21,8 @@ find(struct lookup *l, struct span key, bool partial)
 	if (l->status == TABLE_FOUND)
 		buf_set(&l->key, key);
 	if (l->status == TABLE_RETRY)
-		log_warn("%s lookup error for \"%.*s\"",
-			 table_spec(l->table), SPAN_ARG(key));
+		log_warn("%s lookup error for \"%.*s\"", table_spec(l->table),
+			 SPAN_ARG(key));
 	why_free(&why);
 	return l->status != TABLE_ABSENT;
 }
@@ -213,15 +213,13 @@ RULE_FN(check_reverse_client_map)
 
 RULE_FN(check_helo_map)
 {
-	struct lookup l = {s,
-			   r->table,
-			   {buf_cstr(&s->helo), "Helo command", LIST_HELO},
-			   BUF_INIT,
-			   BUF_INIT,
-			   TABLE_ABSENT};
+	struct lookup l = {
+	    s,        r->table, {buf_cstr(&s->helo), "Helo command", LIST_HELO},
+	    BUF_INIT, BUF_INIT, TABLE_ABSENT};
 
 	(void)about;
-	return smtpd_map_finish(&l, find_domain(&l, buf_span(&s->helo), false), why);
+	return smtpd_map_finish(&l, find_domain(&l, buf_span(&s->helo), false),
+				why);
 }
 
 RULE_FN(check_sender_map)
@@ -235,7 +233,8 @@ RULE_FN(check_sender_map)
 	    TABLE_ABSENT};
 
 	(void)about;
-	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->mail.sender)), why);
+	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->mail.sender)),
+				why);
 }
 
 RULE_FN(check_recipient_map)
@@ -249,7 +248,8 @@ RULE_FN(check_recipient_map)
 	    TABLE_ABSENT};
 
 	(void)about;
-	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->recipient)), why);
+	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->recipient)),
+				why);
 }
 
 RULE_FN(check_etrn_map)
@@ -265,6 +265,6 @@ RULE_FN(check_etrn_map)
 	(void)about;
 	if (s->etrn_domain.len == 0)
 		return VERDICT_DUNNO;
-	return smtpd_map_finish(&l, find_domain(&l, buf_span(&s->etrn_domain), false),
-		      why);
+	return smtpd_map_finish(
+	    &l, find_domain(&l, buf_span(&s->etrn_domain), false), why);
 }

@@ -43,9 +43,9 @@ struct rule {
 	const struct rule_row *row;
 	struct table *table;
 	int seconds;
-	char *domain;                /* of a DNS list */
-	char *spec;                  /* the same with its filter */
-	struct dnsxl_filter *filter; /* NULL: any answer counts */
+	char *domain;                  /* of a DNS list */
+	char *spec;                    /* the same with its filter */
+	struct dnsxl_filter *filter;   /* NULL: any answer counts */
 	const struct rule_list *class; /* a restriction class: its rules */
 };
 

@@ -129,8 +129,8 @@ struct smtpd {
 	struct why defer_if_permit, defer_if_reject;
 	struct why put_off[SMTPD_STEPS]; /* defer_if_permit of each step */
 	unsigned warn_if_reject;
-	int access_depth; /* access tables that name restrictions */
-	bool config_error; /* warn_if_reject does not hide that */
+	int access_depth;       /* access tables that name restrictions */
+	bool config_error;      /* warn_if_reject does not hide that */
 	struct htab *dns_lists; /* see smtpd_dnsxl.h */
 };
 

@@ -176,8 +176,7 @@ smtpd_text_expand(struct smtpd *s, const struct text_rbl *rbl,
 {
 	struct filling f = {.s = s, .rbl = rbl};
 	struct buf error = BUF_INIT;
-	bool ok =
-	    expand_once(span_of(template), find_macro, &f, out, &error);
+	bool ok = expand_once(span_of(template), find_macro, &f, out, &error);
 
 	if (!ok)
 		log_warn("%s", buf_cstr(&error));
@@ -197,6 +196,8 @@ smtpd_text_split(struct span reply, int *code, struct span *text)
 	    !isspace((unsigned char)p[3]))
 		return false;
 	*code = (p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0');
-	*text = span_trim(span_from(reply, 4));
+	*text = span_from(reply, 4);
+	while (text->len && isspace((unsigned char)text->data[0]))
+		*text = span_from(*text, 1);
 	return true;
 }

@@ -16,7 +16,7 @@ struct text_rbl {
 	const char *class; /* "Client host", "Sender address", ... */
 	const char *what;  /* address or name that is listed */
 	const char *domain;
-	const char *key; /* of rbl_reply_maps: domain, with its filter */
+	const char *key;    /* of rbl_reply_maps: domain, with its filter */
 	const char *reason; /* of the TXT records, or "" */
 };
 

@@ -151,7 +151,13 @@ read_target(struct reader *r, int n, struct dns_rr *rr)
 	return ok;
 }
 
-/* The character strings, joined. */
+static bool
+is_text(char c)
+{
+	return c >= ' ' && c <= '~';
+}
+
+/* The character strings, joined; what is not printable ASCII is a space. */
 static bool
 read_txt(struct span data, struct dns_rr *rr)
 {
@@ -166,10 +172,8 @@ read_txt(struct span data, struct dns_rr *rr)
 			break;
 		}
 		for (size_t i = 1; i <= n; i++)
-			buf_append_byte(&text,
-					iscntrl((unsigned char)data.data[i])
-					    ? '?'
-					    : data.data[i]);
+			buf_append_byte(
+			    &text, is_text(data.data[i]) ? data.data[i] : ' ');
 		data = span_from(data, n + 1);
 	}
 	rr->text = mem_strdup(buf_cstr(&text));

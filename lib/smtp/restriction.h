@@ -45,10 +45,10 @@ enum {
 	KNOW_SENDER = 1 << 1,
 	KNOW_RECIPIENT = 1 << 2,
 	RULE_GUARDS_RELAY = 1 << 3, /* keeps a list from being an open relay */
-	RULE_OLD = 1 << 4,	    /* a name of the past */
+	RULE_OLD = 1 << 4,          /* a name of the past */
 	RULE_IN_REWRITE = 1 << 5,   /* may stand in LIST_REWRITE */
 	RULE_NOT_SMTPD = 1 << 6,    /* and only there */
-	RULE_SERVER = 1 << 7,	    /* ARG_ANY is a policy server */
+	RULE_SERVER = 1 << 7,       /* ARG_ANY is a policy server */
 };
 
 struct restriction {

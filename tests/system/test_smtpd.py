@@ -359,9 +359,11 @@ def test_misspelt_restriction_at_start(tmp_path):
     with postrider.Instance(main=MAIN) as mta:
         mta.write_main(smtpd_client_restrictions="reject_everything")
         mta.master.send_signal(signal.SIGHUP)
-        mta.wait_log(r"smtpd\[\d+\]: fatal: .*main.cf, line \d+: "
-                     r"smtpd_client_restrictions: unknown smtpd restriction: "
-                     r'"reject_everything"')
+        mta.wait_log(": reload -- version")
+        with socket.create_connection(("127.0.0.1", mta.port)):
+            mta.wait_log(r"smtpd\[\d+\]: fatal: .*main.cf, line \d+: "
+                         r"smtpd_client_restrictions: unknown smtpd "
+                         r'restriction: "reject_everything"')
 
 
 def test_unavailable_permit_permits_nothing():

@@ -36,8 +36,8 @@ test_match(void **state)
 	assert_true(matches("127.[0;3].[1..2;7..9].5", "127.3.8.5"));
 	assert_false(matches("127.[0;3].[1..2;7..9].5", "127.3.3.5"));
 	assert_false(matches("127.[0;3].[1..2;7..9].5", "127.1.8.5"));
-	assert_true(matches("[0..255].[0..255].[0..255].[0..255]",
-			    "255.0.128.1"));
+	assert_true(
+	    matches("[0..255].[0..255].[0..255].[0..255]", "255.0.128.1"));
 	assert_true(matches("127.0.0.[2;2;1..3]", "127.0.0.3"));
 	assert_false(matches("127.0.0.2", "::1"));
 	assert_false(matches("127.0.0.2", "127.0.0"));

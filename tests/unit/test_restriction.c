@@ -122,9 +122,15 @@ static void
 test_every_name_is_found(void **state)
 {
 	static const char *const some[] = {
-	    "check_address_map", "defer",  "permit_mx_backup",
-	    "reject_rbl",	 "reject", "warn_if_reject",
-	    "sleep",		 "permit", "reject_unknown_client",
+	    "check_address_map",
+	    "defer",
+	    "permit_mx_backup",
+	    "reject_rbl",
+	    "reject",
+	    "warn_if_reject",
+	    "sleep",
+	    "permit",
+	    "reject_unknown_client",
 	};
 
 	(void)state;

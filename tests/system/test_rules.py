@@ -6,6 +6,7 @@ import glob
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -24,6 +25,16 @@ def test_recorded_replies():
     done = play(*DIALOGUES)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert f"{len(DIALOGUES)} dialogues" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs namespaces")
+def test_name_servers_that_misbehave():
+    """Garbage, no answer at all: the list has no say, and soon."""
+    before = time.monotonic()
+    done = play(*glob.glob(os.path.join(PEER, "rules/slow/*.txt")))
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert time.monotonic() - before < 60
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs namespaces")

@@ -4,6 +4,7 @@ with the replies that Debian's Postfix gave when they were recorded;
 tests/peer/test_rules_oracle.py checks that it still does."""
 import glob
 import os
+import re
 import subprocess
 import sys
 import time
@@ -46,3 +47,15 @@ def test_another_reply_is_noticed(tmp_path):
     done = play(str(path))
     assert done.returncode == 1
     assert "differ: wrong" in done.stdout
+
+
+def test_every_restriction_has_a_function():
+    """lib/smtp/restriction.c has the facts, smtpd_rules.c what each does."""
+    top = os.path.join(PEER, "../..")
+    names = []
+    for path in ("lib/smtp/restriction.c", "smtpd/smtpd_rules.c"):
+        with open(os.path.join(top, path)) as file:
+            names.append(sorted(re.findall(r'^    \{"(\w+)"', file.read(),
+                                           re.M)))
+    assert names[0] == names[1]
+    assert len(names[0]) > 70

@@ -5,7 +5,8 @@ Each line is "NAME TYPE DATA", TYPE being A, AAAA, CNAME, MX, PTR, SRV, TXT,
 NS, or a behaviour: SERVFAIL, REFUSED, DROP (no answer), DELAY seconds,
 GARBAGE (not a DNS packet), TRUNCATE (UDP answers say: ask by TCP). A name
 with no line at all does not exist; "*.example.com" stands for what is below.
-In TXT data \DDD is the byte of that number. TTL is 60 unless a line begins with "ttl=N".
+In TXT data \DDD is the byte of that number. TTL is 60 unless a line begins
+with "ttl=N".
 
     server = DnsServer(ZONE)        # 127.0.0.1, a port of its own
     server.start()

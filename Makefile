@@ -183,6 +183,12 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(LIB) $(LIBS)
 
+# Targets for modules of smtpd.
+SMTPD_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard smtpd/smtpd_*.c))
+$(B)/fuzz/fuzz_smtpd_%: $(B)/obj/tests/fuzz/fuzz_smtpd_%.o $(SMTPD_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(SMTPD_OBJ) $(LIB) $(LIBS)
+
 fuzz:
 	$(MAKE) MODE=fuzz fuzz-targets
 .PHONY: fuzz-targets

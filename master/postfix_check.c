@@ -16,6 +16,7 @@
 #include "lib/sys/fs.h"
 #include "lib/sys/io.h"
 #include "lib/sys/proc.h"
+#include "master/postfix_rules.h"
 #include "master/postfix_script.h"
 
 enum { COMPARE_MAX = 1024 * 1024 };
@@ -123,6 +124,7 @@ check_master_cf(void)
 		ok = mastercf_read(path, &cf, &errors);
 		for (size_t i = 0; i < errors.n; i++)
 			log_error("%s", errors.v[i]);
+		ok = ok && postfix_check_rules(path, &cf);
 		mastercf_free(&cf);
 	}
 	strvec_free(&errors);

@@ -82,6 +82,9 @@ set_options(struct ub_ctx *ub, bool validate, int ports)
 	set_option(
 	    ub, "module-config:", validate ? "validator iterator" : "iterator");
 	set_option(ub, "do-not-query-localhost:", "no");
+	/* Whoever wants another order makes it; texts of several records are
+	 * shown in the order of the answer. */
+	set_option(ub, "rrset-roundrobin:", "no");
 	set_option(ub, "unblock-lan-zones:", "yes");
 	set_option(ub, "insecure-lan-zones:", "yes");
 	/*

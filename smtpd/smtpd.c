@@ -7,7 +7,9 @@
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_data.h"
+#include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_session.h"
+#include "smtpd/smtpd_text.h"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -38,6 +40,8 @@ init(void)
 		route_open();
 		smtpd_access_open();
 	}
+	smtpd_text_open();
+	smtpd_footer_open();
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
 	smtpd_session_open();

@@ -6,9 +6,12 @@
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_chat.h"
+#include "smtpd/smtpd_dns.h"
+#include "smtpd/smtpd_dnsxl.h"
 #include "smtpd/smtpd_rules.h"
 
 static struct rule_list *lists[LIST_COUNT];
+static struct match_list *logged_permits;
 
 /* Some rule must stop mail for everybody from everybody. */
 static void
@@ -49,10 +52,59 @@ smtpd_access_open(void)
 	};
 
 	smtpd_checks_open();
+	smtpd_backup_open();
+	smtpd_dns_open();
+	smtpd_dnsxl_open();
+	smtpd_permit_open();
 	for (size_t i = 0; i < LIST_COUNT; i++)
 		lists[i] =
 		    smtpd_rules_compile(params[i].name, params[i].text, i);
 	require_relay_guard();
+}
+
+/* ---- the log ---- */
+
+void
+smtpd_permit_open(void)
+{
+	logged_permits = match_list_open("smtpd_log_access_permit_actions",
+					 conf->smtpd_log_access_permit_actions,
+					 MATCH_STRING, 0);
+}
+
+void
+smtpd_permit_log(struct smtpd *s, const char *action,
+		 const struct subject *about, const char *from)
+{
+	struct buf text = BUF_INIT;
+	struct why why = WHY_INIT;
+
+	if (logged_permits && match_list_has(logged_permits, span_of(action),
+					     &why) == TABLE_FOUND) {
+		buf_printf(&text, "action=%s for %s=%s %s", action, about->name,
+			   about->value, from);
+		smtpd_log_action(s, "permit", buf_span(&text));
+	}
+	buf_free(&text);
+	why_free(&why);
+}
+
+static struct subject subject_of(struct smtpd *s, enum rule_list_kind kind);
+
+/* A permit that came out of a table was logged with the table. */
+static void
+log_permit(struct smtpd *s, const struct rule *r, const struct subject *about)
+{
+	struct subject of = *about;
+
+	if (r->def->arg == ARG_TABLE || r->def->arg == ARG_ANY ||
+	    about->kind == LIST_REWRITE)
+		return;
+	if (r->def->flags & KNOW_RECIPIENT)
+		of = subject_of(s, LIST_RECIPIENT);
+	else if (r->row->fn != check_permit)
+		of = subject_of(s, LIST_CLIENT);
+	smtpd_permit_log(s, r->def->name, &of, "");
 }
 
 /* ---- evaluation ---- */
@@ -80,12 +132,27 @@ run_rule(struct smtpd *s, const struct rule *r, const struct subject *about,
 		return smtpd_rules_run(s, r->class, about, why, depth + 1);
 	}
 	if (known(s, r->def->flags))
-		v = r->def->fn(s, r, about, why);
-	if (v == VERDICT_REJECT && s->warn_if_reject) {
+		v = r->row->fn(s, r, about, why);
+	if (v == VERDICT_OK)
+		log_permit(s, r, about);
+	if (v == VERDICT_REJECT && s->warn_if_reject && !s->config_error) {
 		smtpd_log_reject(s, "reject_warning", why);
 		v = VERDICT_DUNNO;
 	}
 	return v;
+}
+
+static bool
+is_final(const struct rule *r)
+{
+	return r->row->fn == check_permit || r->row->fn == check_reject ||
+	       r->row->fn == check_defer;
+}
+
+static const char *
+rule_name(const struct rule *r)
+{
+	return r->class ? r->class->name : r->def->name;
 }
 
 enum verdict
@@ -98,11 +165,14 @@ smtpd_rules_run(struct smtpd *s, const struct rule_list *l,
 	for (size_t i = 0; i < l->n && v == VERDICT_DUNNO; i++) {
 		const struct rule *r = &l->v[i];
 
-		if (!r->class && r->def->fn == check_warn_if_reject) {
+		if (!r->class && r->row->fn == check_warn_if_reject) {
 			s->warn_if_reject++;
 			continue;
 		}
 		v = run_rule(s, r, about, why, depth);
+		if (v != VERDICT_DUNNO && i + 1 < l->n && is_final(r))
+			log_warn("restriction `%s' after `%s' is ignored",
+				 rule_name(&l->v[i + 1]), r->def->name);
 		s->warn_if_reject = warn_before;
 		if (s->mail.discard)
 			v = VERDICT_OK;
@@ -130,7 +200,7 @@ rule_set_why(struct why *why, int code, const char *detail, const char *fmt,
 enum verdict
 rule_config_error(struct smtpd *s, struct why *why)
 {
-	(void)s;
+	s->config_error = true;
 	why_set_code(why, 451, "4.3.5", "Server configuration error");
 	return VERDICT_REJECT;
 }
@@ -147,9 +217,11 @@ rule_table_retry(struct smtpd *s, const char *value, struct why *why)
 }
 
 void
-rule_defer_if(struct why *slot, const struct why *why)
+rule_defer_if(struct smtpd *s, struct why *slot, const struct why *why)
 {
-	if (!why_is_set(slot))
+	if (s->warn_if_reject && slot == &s->defer_if_permit)
+		smtpd_log_reject(s, "reject_warning", why);
+	else if (!why_is_set(slot))
 		why_copy(slot, why);
 }
 
@@ -186,6 +258,10 @@ permits(struct smtpd *s, enum rule_list_kind kind, struct why *why)
 
 	if (s->mail.discard)
 		return true;
+	/* What one list puts off for a refusal is no matter of the next; the
+	 * two lists for a recipient are one. */
+	if (kind < LIST_RELAY)
+		why_reset(&s->defer_if_reject);
 	return smtpd_rules_run(s, lists[kind], &about, why, 0) !=
 	       VERDICT_REJECT;
 }
@@ -196,6 +272,28 @@ start(struct smtpd *s)
 	why_reset(&s->defer_if_permit);
 	why_reset(&s->defer_if_reject);
 	s->warn_if_reject = 0;
+	s->config_error = false;
+}
+
+/*
+ * Without smtpd_delay_reject each step goes on with what the one before put
+ * off, until a recipient is there to be refused.
+ */
+static void
+resume(struct smtpd *s, enum smtpd_step after)
+{
+	start(s);
+	if (conf->smtpd_delay_reject)
+		return;
+	why_copy(&s->defer_if_permit, &s->put_off[after]);
+}
+
+/* A step skipped by the client leaves what the one before left. */
+static void
+put_off(struct smtpd *s, enum smtpd_step step)
+{
+	for (; step < SMTPD_STEPS; step++)
+		why_copy(&s->put_off[step], &s->defer_if_permit);
 }
 
 /* What the client is told, in view of what was put off. */
@@ -213,6 +311,17 @@ conclude(struct smtpd *s, bool permitted, struct why *why)
 	return false;
 }
 
+/* The same before there is a recipient. */
+static bool
+conclude_step(struct smtpd *s, enum smtpd_step step, bool permitted,
+	      struct why *why)
+{
+	if (!permitted)
+		return conclude(s, false, why);
+	put_off(s, step);
+	return true;
+}
+
 /* ---- the steps ---- */
 
 bool
@@ -221,7 +330,8 @@ smtpd_access_connect(struct smtpd *s, struct why *why)
 	if (conf->smtpd_delay_reject)
 		return true;
 	start(s);
-	return conclude(s, permits(s, LIST_CLIENT, why), why);
+	return conclude_step(s, SMTPD_CONNECT, permits(s, LIST_CLIENT, why),
+			     why);
 }
 
 bool
@@ -229,8 +339,8 @@ smtpd_access_helo(struct smtpd *s, struct why *why)
 {
 	if (conf->smtpd_delay_reject)
 		return true;
-	start(s);
-	return conclude(s, permits(s, LIST_HELO, why), why);
+	resume(s, SMTPD_CONNECT);
+	return conclude_step(s, SMTPD_HELO, permits(s, LIST_HELO, why), why);
 }
 
 static bool
@@ -250,8 +360,8 @@ smtpd_access_mail(struct smtpd *s, struct why *why)
 {
 	if (conf->smtpd_delay_reject)
 		return true;
-	start(s);
-	return conclude(s, sender_permitted(s, why), why);
+	resume(s, SMTPD_HELO);
+	return conclude_step(s, SMTPD_MAIL, sender_permitted(s, why), why);
 }
 
 static bool
@@ -269,6 +379,7 @@ recipient_permitted(struct smtpd *s, struct why *why)
 {
 	bool relay_first = conf->smtpd_relay_before_recipient_restrictions;
 
+	why_reset(&s->defer_if_reject);
 	return permits(s, relay_first ? LIST_RELAY : LIST_RECIPIENT, why) &&
 	       permits(s, relay_first ? LIST_RECIPIENT : LIST_RELAY, why);
 }
@@ -291,7 +402,7 @@ smtpd_access_rcpt(struct smtpd *s, struct why *why)
 {
 	bool permitted;
 
-	start(s);
+	resume(s, s->mail.active ? SMTPD_MAIL : SMTPD_HELO);
 	permitted = earlier_permitted(s, why) && recipient_permitted(s, why);
 	return conclude(s, permitted, why) && recipient_listed(s, why);
 }

@@ -38,18 +38,35 @@ adapt_dsn(char dsn[DSN_CODE_MAX], enum rule_list_kind kind)
 		snprintf(dsn + 1, DSN_CODE_MAX - 1, ".0.0");
 }
 
+/* Returns the text behind the status. */
+static struct span
+take_status(int code, struct span text, enum rule_list_kind kind,
+	    const char *dflt, char dsn[DSN_CODE_MAX])
+{
+	text = dsn_split(text, code / 100 == 4 ? "4.7.1" : "5.7.1", dsn);
+	/* The reply code decides: 450 5.1.2 is no status. */
+	dsn[0] = code / 100 == 4 ? '4' : '5';
+	adapt_dsn(dsn, kind);
+	return text.len ? text : span_of(dflt);
+}
+
+void
+smtpd_action_set_reply(struct why *why, int code, struct span text,
+		       enum rule_list_kind kind, const char *dflt)
+{
+	char dsn[DSN_CODE_MAX];
+
+	text = take_status(code, text, kind, dflt, dsn);
+	why_set_code(why, code, dsn, "%.*s", SPAN_ARG(text));
+}
+
 static void
 set_reply(struct lookup *l, int code, struct span text, const char *dflt,
 	  struct why *why)
 {
 	char dsn[DSN_CODE_MAX];
 
-	text = dsn_split(text, code / 100 == 4 ? "4.7.1" : "5.7.1", dsn);
-	/* The reply code decides: 450 5.1.2 is no status. */
-	dsn[0] = code / 100 == 4 ? '4' : '5';
-	adapt_dsn(dsn, l->about.kind);
-	if (text.len == 0)
-		text = span_of(dflt);
+	text = take_status(code, text, l->about.kind, dflt, dsn);
 	why_set_code(why, code, dsn, "<%s>: %s rejected: %.*s", l->about.value,
 		     l->about.name, SPAN_ARG(text));
 }
@@ -58,6 +75,17 @@ set_reply(struct lookup *l, int code, struct span text, const char *dflt,
 
 typedef enum verdict (*action_fn)(struct lookup *l, struct span text,
 				  struct why *why);
+
+static void
+log_permit(struct lookup *l, struct span word)
+{
+	char *action = mem_strndup(word.data, word.len);
+	char *from = mem_sprintf("from %s", table_spec(l->table));
+
+	smtpd_permit_log(l->s, action, &l->about, from);
+	free(action);
+	free(from);
+}
 
 static enum verdict
 act_ok(struct lookup *l, struct span text, struct why *why)
@@ -92,7 +120,7 @@ act_defer_if_permit(struct lookup *l, struct span text, struct why *why)
 {
 	set_reply(l, conf->access_map_defer_code, text, "Service unavailable",
 		  why);
-	rule_defer_if(&l->s->defer_if_permit, why);
+	rule_defer_if(l->s, &l->s->defer_if_permit, why);
 	return VERDICT_DUNNO;
 }
 
@@ -101,7 +129,7 @@ act_defer_if_reject(struct lookup *l, struct span text, struct why *why)
 {
 	set_reply(l, conf->access_map_defer_code, text, "Service unavailable",
 		  why);
-	rule_defer_if(&l->s->defer_if_reject, why);
+	rule_defer_if(l->s, &l->s->defer_if_reject, why);
 	return VERDICT_DUNNO;
 }
 
@@ -121,10 +149,24 @@ log_about(struct lookup *l, const char *what, const char *word,
 	buf_free(&line);
 }
 
+/* There is no transaction yet that could be acted upon. */
+static bool
+too_early(struct lookup *l, const char *word)
+{
+	if (conf->smtpd_delay_reject || l->s->mail.active)
+		return false;
+	log_warn("access table %s: with smtpd_delay_reject=no, action %s is "
+		 "always skipped in Client host or Helo command restrictions",
+		 table_spec(l->table), word);
+	return true;
+}
+
 static enum verdict
 act_hold(struct lookup *l, struct span text, struct why *why)
 {
 	(void)why;
+	if (too_early(l, "HOLD"))
+		return VERDICT_DUNNO;
 	if (!l->s->mail.hold)
 		log_about(l, "hold", "HOLD", text);
 	l->s->mail.hold = true;
@@ -135,7 +177,10 @@ static enum verdict
 act_discard(struct lookup *l, struct span text, struct why *why)
 {
 	(void)why;
+	if (too_early(l, "DISCARD"))
+		return VERDICT_DUNNO;
 	log_about(l, "discard", "DISCARD", text);
+	log_permit(l, span_of("DISCARD"));
 	l->s->mail.discard = true;
 	return VERDICT_OK;
 }
@@ -150,23 +195,23 @@ log_triggers(struct lookup *l, const char *what, const char *word,
 	free(triggers);
 }
 
+/* An entry that makes no sense has no effect. */
 static enum verdict
-need_address(struct lookup *l, const char *word, struct span text,
-	     struct why *why)
+bad_entry(struct lookup *l, const char *what)
 {
-	if (addr_at(text) >= 0)
-		return VERDICT_DUNNO;
-	log_warn("access table %s entry \"%s %.*s\" requires user@domain "
-		 "target",
-		 table_spec(l->table), word, SPAN_ARG(text));
-	return rule_config_error(l->s, why);
+	log_warn("access table %s entry \"%s\" %s", table_spec(l->table),
+		 buf_cstr(&l->key), what);
+	return VERDICT_DUNNO;
 }
 
 static enum verdict
 act_redirect(struct lookup *l, struct span text, struct why *why)
 {
-	if (need_address(l, "REDIRECT", text, why) == VERDICT_REJECT)
-		return VERDICT_REJECT;
+	(void)why;
+	if (too_early(l, "REDIRECT"))
+		return VERDICT_DUNNO;
+	if (addr_at(text) < 0)
+		return bad_entry(l, "requires user@domain target");
 	log_triggers(l, "redirect", "REDIRECT", text);
 	buf_set(&l->s->mail.redirect, text);
 	return VERDICT_DUNNO;
@@ -175,8 +220,11 @@ act_redirect(struct lookup *l, struct span text, struct why *why)
 static enum verdict
 act_bcc(struct lookup *l, struct span text, struct why *why)
 {
-	if (need_address(l, "BCC", text, why) == VERDICT_REJECT)
-		return VERDICT_REJECT;
+	(void)why;
+	if (too_early(l, "BCC"))
+		return VERDICT_DUNNO;
+	if (addr_at(text) < 0)
+		return bad_entry(l, "requires user@domain target");
 	log_triggers(l, "bcc", "BCC", text);
 	strvec_reset(&l->s->mail.bcc);
 	strvec_add_span(&l->s->mail.bcc, text);
@@ -186,12 +234,13 @@ act_bcc(struct lookup *l, struct span text, struct why *why)
 static enum verdict
 act_filter(struct lookup *l, struct span text, struct why *why)
 {
-	if (span_find(text, ':') < 0) {
-		log_warn("access table %s has entry with lookup table: FILTER "
-			 "%.*s: specify transport:destination",
-			 table_spec(l->table), SPAN_ARG(text));
-		return rule_config_error(l->s, why);
-	}
+	(void)why;
+	if (too_early(l, "FILTER"))
+		return VERDICT_DUNNO;
+	if (text.len == 0)
+		return bad_entry(l, "has FILTER entry without value");
+	if (span_find(text, ':') < 0)
+		return bad_entry(l, "requires transport:destination");
 	log_triggers(l, "filter", "FILTER", text);
 	buf_set(&l->s->mail.filter, text);
 	return VERDICT_DUNNO;
@@ -199,23 +248,32 @@ act_filter(struct lookup *l, struct span text, struct why *why)
 
 enum { PREPEND_MAX = 100 };
 
-static enum verdict
-act_prepend(struct lookup *l, struct span text, struct why *why)
+/* "Name: ..." of RFC 5322 section 2.2, on one line. */
+static bool
+is_header(struct span text)
 {
 	long colon = span_find(text, ':');
 
-	if (l->about.kind == LIST_END_OF_DATA) {
-		log_warn("access table %s: PREPEND is not available in "
+	for (long i = 0; i < colon; i++)
+		if (text.data[i] <= ' ' || text.data[i] > '~')
+			return false;
+	return colon > 0 && span_find(text, '\n') < 0;
+}
+
+static enum verdict
+act_prepend(struct lookup *l, struct span text, struct why *why)
+{
+	(void)why;
+	if (too_early(l, "PREPEND"))
+		return VERDICT_DUNNO;
+	if (!strcmp(l->s->where, "END-OF-MESSAGE")) {
+		log_warn("access table %s: action PREPEND must be used before "
 			 "smtpd_end_of_data_restrictions",
 			 table_spec(l->table));
-		return rule_config_error(l->s, why);
+		return VERDICT_DUNNO;
 	}
-	if (colon <= 0 || span_find(text, '\n') >= 0) {
-		log_warn("access table %s entry \"PREPEND %.*s\" requires "
-			 "header: text",
-			 table_spec(l->table), SPAN_ARG(text));
-		return rule_config_error(l->s, why);
-	}
+	if (!is_header(text))
+		return bad_entry(l, "requires header: text");
 	if (l->s->mail.prepend.n < PREPEND_MAX)
 		strvec_add_span(&l->s->mail.prepend, text);
 	return VERDICT_DUNNO;
@@ -313,10 +371,15 @@ smtpd_action_run(struct lookup *l, struct why *why)
 	}
 	rest = span_trim(rest);
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
-		if (span_equal_cstr_nocase(word, actions[i].word))
+		if (span_equal_cstr_nocase(word, actions[i].word)) {
+			if (actions[i].fn == act_ok)
+				log_permit(l, word);
 			return actions[i].fn(l, rest, why);
-	if (all_digits(value))
+		}
+	if (all_digits(value)) {
+		log_permit(l, value);
 		return VERDICT_OK;
+	}
 	code = reply_code(word);
 	if (code) {
 		set_reply(l, code, rest, "Access denied", why);

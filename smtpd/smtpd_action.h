@@ -14,8 +14,16 @@ struct lookup {
 	struct table *table;
 	struct subject about;
 	struct buf value;
+	struct buf key; /* that was found */
 	enum table_status status;
 };
+
+/*
+ * Fill why with a reply "4.7.1 text" of a table: the status is adapted to what
+ * was looked up (kind); dflt is the text of an empty one.
+ */
+void smtpd_action_set_reply(struct why *why, int code, struct span text,
+			    enum rule_list_kind kind, const char *dflt);
 
 /* Do what l->value says. VERDICT_REJECT: why is the reply. */
 enum verdict smtpd_action_run(struct lookup *l, struct why *why);

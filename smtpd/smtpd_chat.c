@@ -8,6 +8,7 @@
 #include "lib/base/log.h"
 #include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
+#include "smtpd/smtpd_footer.h"
 
 static void
 tarpit(struct smtpd *s)
@@ -29,8 +30,10 @@ send_line(struct smtpd *s, struct buf *line)
 {
 	if (line->len)
 		utf8_printable(line->data, line->len, '?');
-	if (line->data[0] == '4' || line->data[0] == '5')
+	if (line->data[0] == '4' || line->data[0] == '5') {
 		s->errors++;
+		smtpd_footer_add(s, line);
+	}
 	tarpit(s);
 	buf_append_cstr(line, "\r\n");
 	stream_write(&s->st, buf_span(line));

@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "lib/route/route.h"
+#include "lib/table/cidr.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_route.h"
 
@@ -70,7 +71,7 @@ RULE_FN(check_defer_if_permit)
 		     "<%s>: %s rejected: defer_if_permit "
 		     "requested",
 		     about->value, about->name);
-	rule_defer_if(&s->defer_if_permit, why);
+	rule_defer_if(s, &s->defer_if_permit, why);
 	return VERDICT_DUNNO;
 }
 
@@ -81,7 +82,7 @@ RULE_FN(check_defer_if_reject)
 		     "<%s>: %s rejected: defer_if_reject "
 		     "requested",
 		     about->value, about->name);
-	rule_defer_if(&s->defer_if_reject, why);
+	rule_defer_if(s, &s->defer_if_reject, why);
 	return VERDICT_DUNNO;
 }
 
@@ -101,9 +102,17 @@ RULE_FN(check_mynetworks)
 	UNUSED_ARGS;
 	if (st == TABLE_RETRY) {
 		rule_table_retry(s, buf_cstr(&s->peer.namaddr), why);
-		rule_defer_if(&s->defer_if_reject, why);
+		rule_defer_if(s, &s->defer_if_reject, why);
 	}
 	return st == TABLE_FOUND ? VERDICT_OK : VERDICT_DUNNO;
+}
+
+static bool
+is_address(const char *text)
+{
+	struct cidr addr;
+
+	return cidr_parse_address(span_of(text), &addr);
 }
 
 RULE_FN(check_inet_interfaces)
@@ -111,6 +120,16 @@ RULE_FN(check_inet_interfaces)
 	UNUSED_ARGS;
 	return route_is_own_address(buf_cstr(&s->peer.addr)) ? VERDICT_OK
 							     : VERDICT_DUNNO;
+}
+
+/* A client that gives an address for its name. */
+RULE_FN(check_naked_address)
+{
+	UNUSED_ARGS;
+	log_warn("restriction %s is deprecated. Use permit_mynetworks or "
+		 "permit_sasl_authenticated instead",
+		 r->def->name);
+	return is_address(buf_cstr(&s->helo)) ? VERDICT_OK : VERDICT_DUNNO;
 }
 
 RULE_FN(check_permit_auth_destination)
@@ -124,14 +143,21 @@ RULE_FN(check_unauth_destination)
 {
 	enum table_status st = smtpd_route_authorized(s, why);
 	int code = conf->relay_domains_reject_code;
+	static bool warned; /* once per process */
 
 	UNUSED_ARGS;
+	if ((r->def->flags & RULE_OLD) && !warned) {
+		warned = true;
+		log_warn("support for restriction \"%s\" will be removed from "
+			 "Postfix; use \"reject_unauth_destination\" instead",
+			 r->def->name);
+	}
 	if (st == TABLE_FOUND)
 		return VERDICT_DUNNO;
 	if (st == TABLE_RETRY)
 		return VERDICT_REJECT;
 	/* defer_unauth_destination: the same, of class 4. */
-	if (r->def->value)
+	if (r->row->value)
 		code = 400 + code % 100;
 	rule_set_why(why, code, "7.1", "<%s>: Relay access denied",
 		     buf_cstr(&s->recipient));
@@ -211,7 +237,7 @@ RULE_FN(check_non_fqdn_helo)
 
 	UNUSED_ARGS;
 	if (is_literal(name))
-		return VERDICT_DUNNO;
+		return check_invalid_helo(s, r, about, why);
 	if (addr_valid_hostname(name) && span_find(name, '.') >= 0 &&
 	    !is_dotted_number(name))
 		return VERDICT_DUNNO;

@@ -3,11 +3,10 @@
 #include "smtpd/smtpd_rules.h"
 
 #include "lib/addr/addr.h"
+#include "lib/base/log.h"
 #include "lib/conf/conf.h"
-#include "lib/dns/dns.h"
 #include "lib/route/route.h"
-
-enum { LOOKUP_SECONDS = 20 };
+#include "smtpd/smtpd_dns.h"
 
 enum existence {
 	EXISTS,
@@ -18,16 +17,27 @@ enum existence {
 
 #define UNUSED_ARGS (void)s, (void)r, (void)about, (void)why
 
-static enum dns_status
+static enum smtpd_dns_status
 ask(const char *name, enum dns_type type, bool *null_mx)
 {
 	struct dns_answer a = DNS_ANSWER_INIT;
-	enum dns_status st = dns_query(name, type, 0, LOOKUP_SECONDS, &a);
+	enum smtpd_dns_status st = smtpd_dns_query(name, type, &a);
 
-	if (null_mx && st == DNS_FOUND && a.n == 1 && a.rr[0].text[0] == '\0')
+	if (null_mx && st == SMTPD_DNS_FOUND && a.n == 1 &&
+	    a.rr[0].text[0] == '\0')
 		*null_mx = true;
 	dns_answer_free(&a);
 	return st;
+}
+
+/* The filter left nothing to judge by. */
+static enum existence
+no_opinion(const char *name, enum smtpd_dns_status st)
+{
+	log_warn("%s: MX or address lookup error: %s", name,
+		 st == SMTPD_DNS_DROPPED ? "DNS reply filter drops all results"
+					 : smtpd_dns_reason(st));
+	return EXISTS;
 }
 
 /* Has name one of the record types? The order is that of types. */
@@ -38,13 +48,15 @@ look_up(const char *name, const enum dns_type *types, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		bool null_mx = false;
-		enum dns_status st = ask(name, types[i], &null_mx);
+		enum smtpd_dns_status st = ask(name, types[i], &null_mx);
 
-		if (st == DNS_FOUND)
+		if (st == SMTPD_DNS_FOUND)
 			return types[i] == DNS_MX && null_mx ? NO_MAIL : EXISTS;
-		if (st == DNS_NO_NAME || st == DNS_BAD_NAME)
+		if (st == SMTPD_DNS_NO_NAME)
 			return unsure ? UNSURE : NOT_FOUND;
-		if (st == DNS_RETRY)
+		if (st >= SMTPD_DNS_DROPPED)
+			return no_opinion(name, st);
+		if (st == SMTPD_DNS_RETRY)
 			unsure = true;
 	}
 	return unsure ? UNSURE : NOT_FOUND;
@@ -72,7 +84,7 @@ tempfail(struct smtpd *s, const char *action, struct why *why)
 {
 	if (!strcasecmp(action, "defer") || !strcasecmp(action, "reject"))
 		return VERDICT_REJECT;
-	rule_defer_if(&s->defer_if_permit, why);
+	rule_defer_if(s, &s->defer_if_permit, why);
 	return VERDICT_DUNNO;
 }
 

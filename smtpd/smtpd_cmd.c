@@ -12,7 +12,10 @@
 
 enum { ETRN_LOG_MAX = 100 };
 
-/* Words of arg, separated by one space each. */
+/*
+ * Words of arg, separated by one byte each. What could end a name in a
+ * Received: header or in a log line does not go into one.
+ */
 static void
 set_helo(struct smtpd *s, struct span arg)
 {
@@ -26,6 +29,9 @@ set_helo(struct smtpd *s, struct span arg)
 	}
 	if (s->helo.len)
 		utf8_printable(s->helo.data, s->helo.len, '?');
+	for (size_t i = 0; i < s->helo.len; i++)
+		if (memchr("<>()\\\";@ ", s->helo.data[i], 9))
+			s->helo.data[i] = '?';
 }
 
 static bool
@@ -41,13 +47,13 @@ take_helo(struct smtpd *s, struct span arg, bool esmtp)
 	}
 	smtpd_mail_reset(s);
 	set_helo(s, arg);
-	/* As in Postfix: who said EHLO once stays ESMTP. */
-	if (esmtp)
-		s->protocol = "ESMTP";
 	if (!s->unrestricted && !smtpd_access_helo(s, &why)) {
 		smtpd_reply_why(s, &why);
 		buf_free(&s->helo);
 		ok = false;
+	} else if (esmtp) {
+		/* As in Postfix: who said EHLO once stays ESMTP. */
+		s->protocol = "ESMTP";
 	}
 	why_free(&why);
 	return ok;

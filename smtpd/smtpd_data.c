@@ -34,7 +34,7 @@ smtpd_data_open_tables(void)
 		: 0);
 	local_rewrite = smtpd_rules_compile("local_header_rewrite_clients",
 					    conf->local_header_rewrite_clients,
-					    LIST_CLIENT);
+					    LIST_REWRITE);
 }
 
 enum bare_policy
@@ -59,7 +59,7 @@ static bool
 rewrites_as_local(struct smtpd *s)
 {
 	struct subject about = {buf_cstr(&s->peer.namaddr), "Client host",
-				LIST_CLIENT};
+				LIST_REWRITE};
 	struct why why = WHY_INIT;
 	bool local;
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* check_*_access: the keys that are looked up (access(5)). */
+#include "smtpd/smtpd_map.h"
 #include "lib/addr/addr.h"
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
-#include "smtpd/smtpd_action.h"
+#include "lib/route/route.h"
 
 /* ---- keys ---- */
 
@@ -17,10 +18,11 @@ find(struct lookup *l, struct span key, bool partial)
 		return false;
 	buf_reset(&l->value);
 	l->status = table_get(l->table, key, &l->value, &why);
+	if (l->status == TABLE_FOUND)
+		buf_set(&l->key, key);
 	if (l->status == TABLE_RETRY)
-		log_warn("%s lookup error for \"%.*s\": %s",
-			 table_spec(l->table), SPAN_ARG(key),
-			 buf_cstr(&why.text));
+		log_warn("%s lookup error for \"%.*s\"", table_spec(l->table),
+			 SPAN_ARG(key));
 	why_free(&why);
 	return l->status != TABLE_ABSENT;
 }
@@ -31,8 +33,6 @@ find_domain(struct lookup *l, struct span domain, bool partial)
 	bool parents = conf_list_has(conf->parent_domain_matches_subdomains,
 				     "smtpd_access_maps");
 
-	if (domain.len && domain.data[domain.len - 1] == '.' && domain.len > 1)
-		domain.len--;
 	if (find(l, domain, partial))
 		return true;
 	if (domain.len && domain.data[0] == '[')
@@ -49,8 +49,14 @@ find_domain(struct lookup *l, struct span domain, bool partial)
 	}
 }
 
-static bool
-find_network(struct lookup *l, struct span addr)
+bool
+smtpd_map_find_domain(struct lookup *l, struct span domain)
+{
+	return find_domain(l, domain, false);
+}
+
+bool
+smtpd_map_find_network(struct lookup *l, struct span addr)
 {
 	char sep = span_find(addr, ':') >= 0 ? ':' : '.';
 
@@ -70,45 +76,61 @@ find_network(struct lookup *l, struct span addr)
 	}
 }
 
+/* Keys are in external form: "a b"@example.com, "a b"@. */
 static bool
-find_address(struct lookup *l, struct span addr)
+find_quoted(struct lookup *l, struct span user, struct span domain,
+	    bool partial)
 {
-	struct span local, domain = addr_domain(addr);
-	struct buf key = BUF_INIT;
-	size_t user;
+	struct buf internal = BUF_INIT, key = BUF_INIT;
 	bool found;
 
-	if (addr.len == 0)
-		return find(l, span_of(conf->smtpd_null_access_lookup_key),
-			    false);
-	if (find(l, addr, false))
-		return true;
-	local = addr_localpart(addr);
-	user = addr_split_extension(local, conf->recipient_delimiter);
-	found = false;
-	if (user < local.len && domain.len) {
-		buf_append(&key, local.data, user);
-		buf_printf(&key, "@%.*s", SPAN_ARG(domain));
-		found = find(l, buf_span(&key), true);
-	}
-	if (!found && domain.len)
-		found = find_domain(l, domain, true);
-	if (!found) {
-		buf_set(&key, local);
-		buf_append_byte(&key, '@');
-		found = find(l, buf_span(&key), true);
-	}
-	if (!found && user < local.len) {
-		buf_set(&key, span_make(local.data, user));
-		buf_append_byte(&key, '@');
-		found = find(l, buf_span(&key), true);
-	}
+	buf_set(&internal, user);
+	buf_printf(&internal, "@%.*s", SPAN_ARG(domain));
+	addr_quote(buf_span(&internal), &key);
+	found = find(l, buf_span(&key), partial);
+	buf_free(&internal);
 	buf_free(&key);
 	return found;
 }
 
-static enum verdict
-finish(struct lookup *l, bool found, struct why *why)
+static bool
+find_completed(struct lookup *l, struct span addr)
+{
+	struct span local = addr_localpart(addr), domain = addr_domain(addr);
+	size_t n = addr_split_extension(local, conf->recipient_delimiter);
+	struct span user = span_make(local.data, n);
+	bool extended = n < local.len;
+
+	return find_quoted(l, local, domain, false) ||
+	       (extended && find_quoted(l, user, domain, true)) ||
+	       find_domain(l, domain, true) ||
+	       find_quoted(l, local, span_of(""), true) ||
+	       (extended && find_quoted(l, user, span_of(""), true));
+}
+
+/* The address that is looked up is the one that mail to it would go to. */
+static bool
+find_address(struct lookup *l, struct span addr)
+{
+	struct buf completed = BUF_INIT;
+	struct why why = WHY_INIT;
+	bool found = true;
+
+	if (addr.len == 0)
+		return find(l, span_of(conf->smtpd_null_access_lookup_key),
+			    false);
+	buf_set(&completed, addr);
+	if (route_complete(&completed, &why))
+		found = find_completed(l, buf_span(&completed));
+	else
+		l->status = TABLE_RETRY;
+	why_free(&why);
+	buf_free(&completed);
+	return found;
+}
+
+enum verdict
+smtpd_map_finish(struct lookup *l, bool found, struct why *why)
 {
 	enum verdict v = VERDICT_DUNNO;
 
@@ -120,7 +142,20 @@ finish(struct lookup *l, bool found, struct why *why)
 	} else if (found)
 		v = smtpd_action_run(l, why);
 	buf_free(&l->value);
+	buf_free(&l->key);
 	return v;
+}
+
+enum verdict
+smtpd_map_no_ok(struct smtpd *s, const struct rule *r, enum verdict v,
+		const char *value, struct why *why)
+{
+	if (v != VERDICT_OK || s->mail.discard)
+		return v;
+	log_warn("restriction %s returns OK for %s", r->def->name, value);
+	log_warn("this is not allowed for security reasons");
+	log_warn("use DUNNO instead of OK if you want to make an exception");
+	return rule_config_error(s, why);
 }
 
 /* ---- rows ---- */
@@ -132,12 +167,13 @@ RULE_FN(check_client_map)
 	    r->table,
 	    {buf_cstr(&s->peer.namaddr), "Client host", LIST_CLIENT},
 	    BUF_INIT,
+	    BUF_INIT,
 	    TABLE_ABSENT};
 	bool found = find_domain(&l, buf_span(&s->peer.name), false) ||
-		     find_network(&l, buf_span(&s->peer.addr));
+		     smtpd_map_find_network(&l, buf_span(&s->peer.addr));
 
 	(void)about;
-	return finish(&l, found, why);
+	return smtpd_map_finish(&l, found, why);
 }
 
 /* For local_header_rewrite_clients: to be in the table is enough. */
@@ -148,12 +184,14 @@ RULE_FN(check_address_map)
 	    r->table,
 	    {buf_cstr(&s->peer.namaddr), "Client host", LIST_CLIENT},
 	    BUF_INIT,
+	    BUF_INIT,
 	    TABLE_ABSENT};
-	bool found = find_network(&l, buf_span(&s->peer.addr));
+	bool found = smtpd_map_find_network(&l, buf_span(&s->peer.addr));
 
 	(void)about;
 	(void)why;
 	buf_free(&l.value);
+	buf_free(&l.key);
 	return found && l.status == TABLE_FOUND ? VERDICT_OK : VERDICT_DUNNO;
 }
 
@@ -164,23 +202,24 @@ RULE_FN(check_reverse_client_map)
 			   {buf_cstr(&s->peer.reverse_name),
 			    "Unverified Client host", LIST_CLIENT},
 			   BUF_INIT,
+			   BUF_INIT,
 			   TABLE_ABSENT};
 	bool found = find_domain(&l, buf_span(&s->peer.reverse_name), false);
 
 	(void)about;
-	return finish(&l, found, why);
+	return smtpd_map_no_ok(s, r, smtpd_map_finish(&l, found, why),
+			       buf_cstr(&s->peer.reverse_name), why);
 }
 
 RULE_FN(check_helo_map)
 {
-	struct lookup l = {s,
-			   r->table,
-			   {buf_cstr(&s->helo), "Helo command", LIST_HELO},
-			   BUF_INIT,
-			   TABLE_ABSENT};
+	struct lookup l = {
+	    s,        r->table, {buf_cstr(&s->helo), "Helo command", LIST_HELO},
+	    BUF_INIT, BUF_INIT, TABLE_ABSENT};
 
 	(void)about;
-	return finish(&l, find_domain(&l, buf_span(&s->helo), false), why);
+	return smtpd_map_finish(&l, find_domain(&l, buf_span(&s->helo), false),
+				why);
 }
 
 RULE_FN(check_sender_map)
@@ -190,10 +229,12 @@ RULE_FN(check_sender_map)
 	    r->table,
 	    {buf_cstr(&s->mail.sender), "Sender address", LIST_SENDER},
 	    BUF_INIT,
+	    BUF_INIT,
 	    TABLE_ABSENT};
 
 	(void)about;
-	return finish(&l, find_address(&l, buf_span(&s->mail.sender)), why);
+	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->mail.sender)),
+				why);
 }
 
 RULE_FN(check_recipient_map)
@@ -203,10 +244,12 @@ RULE_FN(check_recipient_map)
 	    r->table,
 	    {buf_cstr(&s->recipient), "Recipient address", LIST_RECIPIENT},
 	    BUF_INIT,
+	    BUF_INIT,
 	    TABLE_ABSENT};
 
 	(void)about;
-	return finish(&l, find_address(&l, buf_span(&s->recipient)), why);
+	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->recipient)),
+				why);
 }
 
 RULE_FN(check_etrn_map)
@@ -216,11 +259,12 @@ RULE_FN(check_etrn_map)
 	    r->table,
 	    {buf_cstr(&s->etrn_domain), "Etrn command", LIST_ETRN},
 	    BUF_INIT,
+	    BUF_INIT,
 	    TABLE_ABSENT};
 
 	(void)about;
 	if (s->etrn_domain.len == 0)
 		return VERDICT_DUNNO;
-	return finish(&l, find_domain(&l, buf_span(&s->etrn_domain), false),
-		      why);
+	return smtpd_map_finish(
+	    &l, find_domain(&l, buf_span(&s->etrn_domain), false), why);
 }

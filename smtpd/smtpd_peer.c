@@ -66,7 +66,10 @@ leads_back(const char *name, const char *addr, struct smtpd_peer *p)
 		p->name_status = PEER_BAD;
 		log_warn("hostname %s does not resolve to address %s%s", name,
 			 addr,
-			 st == DNS_FOUND ? "" : ": Name or service not known");
+			 st == DNS_FOUND     ? ""
+			 : st == DNS_NO_DATA ? ": No address associated with "
+					       "hostname"
+					     : ": Name or service not known");
 	}
 	dns_answer_free(&a);
 	return found;

@@ -54,6 +54,12 @@ sender_routed(struct span addr)
 	return false;
 }
 
+bool
+smtpd_route_steered(struct span addr)
+{
+	return !conf->allow_untrusted_routing && sender_routed(addr);
+}
+
 enum table_status
 smtpd_route_authorized(struct smtpd *s, struct why *why)
 {
@@ -64,8 +70,7 @@ smtpd_route_authorized(struct smtpd *s, struct why *why)
 	}
 	if (s->route.class == CLASS_DEFAULT)
 		return TABLE_ABSENT;
-	if (!conf->allow_untrusted_routing &&
-	    sender_routed(buf_span(&s->recipient)))
+	if (smtpd_route_steered(buf_span(&s->recipient)))
 		return TABLE_ABSENT;
 	return TABLE_FOUND;
 }

@@ -12,6 +12,9 @@
 /* May anybody send to s->recipient: is this host its destination or a relay
  * for it? RETRY: why is the reply. */
 enum table_status smtpd_route_authorized(struct smtpd *s, struct why *why);
+/* Does the local part say where it is to go from here, and must it not
+ * (allow_untrusted_routing)? */
+bool smtpd_route_steered(struct span addr);
 /* Is the address certainly unknown, or its table broken? why is the reply. */
 bool smtpd_route_unlisted(struct smtpd *s, struct span addr, const char *what,
 			  struct why *why);

@@ -13,113 +13,99 @@
 /* Values for rows that share a function. */
 enum { SOFT = 1 };
 
-static const struct restriction restrictions[] = {
-    {"permit", check_permit, ARG_NONE, 0, 0},
-    {"reject", check_reject, ARG_NONE, RULE_GUARDS_RELAY, 0},
-    {"defer", check_defer, ARG_NONE, RULE_GUARDS_RELAY, 0},
-    {"warn_if_reject", check_warn_if_reject, ARG_NONE, 0, 0},
-    {"defer_if_permit", check_defer_if_permit, ARG_NONE, RULE_GUARDS_RELAY, 0},
-    {"defer_if_reject", check_defer_if_reject, ARG_NONE, 0, 0},
-    {"sleep", check_sleep, ARG_TIME, 0, 0},
-    {"permit_mynetworks", check_mynetworks, ARG_NONE, 0, 0},
-    {"permit_inet_interfaces", check_inet_interfaces, ARG_NONE, 0, 0},
+static const struct rule_row rows[] = {
+    {"permit", check_permit, 0},
+    {"reject", check_reject, 0},
+    {"defer", check_defer, 0},
+    {"warn_if_reject", check_warn_if_reject, 0},
+    {"defer_if_permit", check_defer_if_permit, 0},
+    {"defer_if_reject", check_defer_if_reject, 0},
+    {"sleep", check_sleep, 0},
+    {"permit_mynetworks", check_mynetworks, 0},
+    {"permit_inet_interfaces", check_inet_interfaces, 0},
+    {"permit_naked_ip_address", check_naked_address, 0},
     /* No client can have authenticated: there is no AUTH. */
-    {"permit_sasl_authenticated", check_never, ARG_NONE, 0, 0},
-    {"permit_auth_destination", check_permit_auth_destination, ARG_NONE,
-     KNOW_RECIPIENT, 0},
-    {"reject_unauth_destination", check_unauth_destination, ARG_NONE,
-     KNOW_RECIPIENT | RULE_GUARDS_RELAY, 0},
-    {"defer_unauth_destination", check_unauth_destination, ARG_NONE,
-     KNOW_RECIPIENT | RULE_GUARDS_RELAY, SOFT},
-    {"check_relay_domains", check_unauth_destination, ARG_NONE,
-     KNOW_RECIPIENT | RULE_GUARDS_RELAY | RULE_OLD, 0},
-    {"reject_unlisted_sender", check_unlisted_sender, ARG_NONE, KNOW_SENDER, 0},
-    {"reject_unlisted_recipient", check_unlisted_recipient, ARG_NONE,
-     KNOW_RECIPIENT, 0},
-    {"reject_non_fqdn_helo_hostname", check_non_fqdn_helo, ARG_NONE, KNOW_HELO,
-     0},
-    {"reject_non_fqdn_hostname", check_non_fqdn_helo, ARG_NONE, KNOW_HELO, 0},
-    {"reject_invalid_helo_hostname", check_invalid_helo, ARG_NONE, KNOW_HELO,
-     0},
-    {"reject_invalid_hostname", check_invalid_helo, ARG_NONE, KNOW_HELO, 0},
-    {"reject_unknown_helo_hostname", check_unknown_helo, ARG_NONE, KNOW_HELO,
-     0},
-    {"reject_unknown_hostname", check_unknown_helo, ARG_NONE, KNOW_HELO, 0},
-    {"reject_unknown_client_hostname", check_unknown_client, ARG_NONE, 0, 0},
-    {"reject_unknown_client", check_unknown_client, ARG_NONE, 0, 0},
-    {"reject_unknown_reverse_client_hostname", check_unknown_reverse_client,
-     ARG_NONE, 0, 0},
-    {"reject_non_fqdn_sender", check_non_fqdn_sender, ARG_NONE, KNOW_SENDER, 0},
-    {"reject_non_fqdn_recipient", check_non_fqdn_recipient, ARG_NONE,
-     KNOW_RECIPIENT, 0},
-    {"reject_unknown_sender_domain", check_unknown_sender_domain, ARG_NONE,
-     KNOW_SENDER, 0},
-    {"reject_unknown_address", check_unknown_sender_domain, ARG_NONE,
-     KNOW_SENDER, 0},
-    {"reject_unknown_recipient_domain", check_unknown_recipient_domain,
-     ARG_NONE, KNOW_RECIPIENT, 0},
-    {"reject_unauth_pipelining", check_unauth_pipelining, ARG_NONE, 0, 0},
-    {"reject_multi_recipient_bounce", check_multi_recipient_bounce, ARG_NONE,
-     KNOW_SENDER, 0},
-    {"check_client_access", check_client_map, ARG_TABLE, 0, 0},
-    {"check_reverse_client_hostname_access", check_reverse_client_map,
-     ARG_TABLE, 0, 0},
-    {"check_helo_access", check_helo_map, ARG_TABLE, KNOW_HELO, 0},
-    {"check_sender_access", check_sender_map, ARG_TABLE, KNOW_SENDER, 0},
-    {"check_recipient_access", check_recipient_map, ARG_TABLE, KNOW_RECIPIENT,
-     0},
-    {"check_etrn_access", check_etrn_map, ARG_TABLE, 0, 0},
-    {"check_address_map", check_address_map, ARG_TABLE, 0, 0},
+    {"permit_sasl_authenticated", check_never, 0},
+    {"permit_auth_destination", check_permit_auth_destination, 0},
+    {"permit_mx_backup", check_mx_backup, 0},
+    {"reject_unauth_destination", check_unauth_destination, 0},
+    {"defer_unauth_destination", check_unauth_destination, SOFT},
+    {"check_relay_domains", check_unauth_destination, 0},
+    {"reject_unlisted_sender", check_unlisted_sender, 0},
+    {"reject_unlisted_recipient", check_unlisted_recipient, 0},
+    {"reject_non_fqdn_helo_hostname", check_non_fqdn_helo, 0},
+    {"reject_non_fqdn_hostname", check_non_fqdn_helo, 0},
+    {"reject_invalid_helo_hostname", check_invalid_helo, 0},
+    {"reject_invalid_hostname", check_invalid_helo, 0},
+    {"reject_unknown_helo_hostname", check_unknown_helo, 0},
+    {"reject_unknown_hostname", check_unknown_helo, 0},
+    {"reject_unknown_client_hostname", check_unknown_client, 0},
+    {"reject_unknown_client", check_unknown_client, 0},
+    {"reject_unknown_reverse_client_hostname", check_unknown_reverse_client, 0},
+    {"reject_non_fqdn_sender", check_non_fqdn_sender, 0},
+    {"reject_non_fqdn_recipient", check_non_fqdn_recipient, 0},
+    {"reject_unknown_sender_domain", check_unknown_sender_domain, 0},
+    {"reject_unknown_address", check_unknown_sender_domain, 0},
+    {"reject_unknown_recipient_domain", check_unknown_recipient_domain, 0},
+    {"reject_unauth_pipelining", check_unauth_pipelining, 0},
+    {"reject_multi_recipient_bounce", check_multi_recipient_bounce, 0},
+    {"reject_rbl_client", check_rbl_client, 0},
+    {"reject_rbl", check_rbl_client, 0},
+    {"reject_maps_rbl", check_maps_rbl, 0},
+    {"reject_rhsbl_client", check_rhsbl, DNS_OF_CLIENT},
+    {"reject_rhsbl_reverse_client", check_rhsbl, DNS_OF_REVERSE_CLIENT},
+    {"reject_rhsbl_helo", check_rhsbl, DNS_OF_HELO},
+    {"reject_rhsbl_sender", check_rhsbl, DNS_OF_SENDER},
+    {"reject_rhsbl_recipient", check_rhsbl, DNS_OF_RECIPIENT},
+    {"permit_dnswl_client", check_dnswl_client, 0},
+    {"permit_rhswl_client", check_rhswl_client, 0},
+    {"check_client_access", check_client_map, 0},
+    {"check_reverse_client_hostname_access", check_reverse_client_map, 0},
+    {"check_helo_access", check_helo_map, 0},
+    {"check_sender_access", check_sender_map, 0},
+    {"check_recipient_access", check_recipient_map, 0},
+    {"check_etrn_access", check_etrn_map, 0},
+    {"check_address_map", check_address_map, 0},
+    {"check_client_mx_access", check_mx_map, DNS_OF_CLIENT},
+    {"check_client_ns_access", check_ns_map, DNS_OF_CLIENT},
+    {"check_client_a_access", check_a_map, DNS_OF_CLIENT},
+    {"check_reverse_client_hostname_mx_access", check_mx_map,
+     DNS_OF_REVERSE_CLIENT},
+    {"check_reverse_client_hostname_ns_access", check_ns_map,
+     DNS_OF_REVERSE_CLIENT},
+    {"check_reverse_client_hostname_a_access", check_a_map,
+     DNS_OF_REVERSE_CLIENT},
+    {"check_helo_mx_access", check_mx_map, DNS_OF_HELO},
+    {"check_helo_ns_access", check_ns_map, DNS_OF_HELO},
+    {"check_helo_a_access", check_a_map, DNS_OF_HELO},
+    {"check_sender_mx_access", check_mx_map, DNS_OF_SENDER},
+    {"check_sender_ns_access", check_ns_map, DNS_OF_SENDER},
+    {"check_sender_a_access", check_a_map, DNS_OF_SENDER},
+    {"check_recipient_mx_access", check_mx_map, DNS_OF_RECIPIENT},
+    {"check_recipient_ns_access", check_ns_map, DNS_OF_RECIPIENT},
+    {"check_recipient_a_access", check_a_map, DNS_OF_RECIPIENT},
     /* Known by name, not available. */
-    {"check_ccert_access", NULL, ARG_ANY, 0, 0},
-    {"check_client_a_access", NULL, ARG_ANY, 0, 0},
-    {"check_client_mx_access", NULL, ARG_ANY, 0, 0},
-    {"check_client_ns_access", NULL, ARG_ANY, 0, 0},
-    {"check_helo_a_access", NULL, ARG_ANY, 0, 0},
-    {"check_helo_mx_access", NULL, ARG_ANY, 0, 0},
-    {"check_helo_ns_access", NULL, ARG_ANY, 0, 0},
-    {"check_policy_service", NULL, ARG_ANY, 0, 0},
-    {"check_recipient_a_access", NULL, ARG_ANY, 0, 0},
-    {"check_recipient_mx_access", NULL, ARG_ANY, 0, 0},
-    {"check_recipient_ns_access", NULL, ARG_ANY, 0, 0},
-    {"check_reverse_client_hostname_a_access", NULL, ARG_ANY, 0, 0},
-    {"check_reverse_client_hostname_mx_access", NULL, ARG_ANY, 0, 0},
-    {"check_reverse_client_hostname_ns_access", NULL, ARG_ANY, 0, 0},
-    {"check_sasl_access", NULL, ARG_ANY, 0, 0},
-    {"check_sender_a_access", NULL, ARG_ANY, 0, 0},
-    {"check_sender_mx_access", NULL, ARG_ANY, 0, 0},
-    {"check_sender_ns_access", NULL, ARG_ANY, 0, 0},
-    {"permit_dnswl_client", NULL, ARG_ANY, 0, 0},
-    {"permit_mx_backup", NULL, ARG_NONE, 0, 0},
-    {"permit_mx_backup_networks", NULL, ARG_NONE, 0, 0},
-    {"permit_naked_ip_address", NULL, ARG_NONE, 0, 0},
-    {"permit_rhswl_client", NULL, ARG_ANY, 0, 0},
-    {"permit_tls_all_clientcerts", NULL, ARG_NONE, 0, 0},
-    {"permit_tls_clientcerts", NULL, ARG_NONE, 0, 0},
-    {"reject_authenticated_sender_login_mismatch", NULL, ARG_NONE, 0, 0},
-    {"reject_known_sender_login_mismatch", NULL, ARG_NONE, 0, 0},
-    {"reject_maps_rbl", NULL, ARG_NONE, 0, 0},
-    {"reject_plaintext_session", NULL, ARG_NONE, 0, 0},
-    {"reject_rbl", NULL, ARG_ANY, 0, 0},
-    {"reject_rbl_client", NULL, ARG_ANY, 0, 0},
-    {"reject_rhsbl_client", NULL, ARG_ANY, 0, 0},
-    {"reject_rhsbl_helo", NULL, ARG_ANY, 0, 0},
-    {"reject_rhsbl_recipient", NULL, ARG_ANY, 0, 0},
-    {"reject_rhsbl_reverse_client", NULL, ARG_ANY, 0, 0},
-    {"reject_rhsbl_sender", NULL, ARG_ANY, 0, 0},
-    {"reject_sender_login_mismatch", NULL, ARG_NONE, 0, 0},
-    {"reject_unauthenticated_sender_login_mismatch", NULL, ARG_NONE, 0, 0},
-    {"reject_unknown_forward_client_hostname", NULL, ARG_NONE, 0, 0},
-    {"reject_unverified_recipient", NULL, ARG_NONE, 0, 0},
-    {"reject_unverified_sender", NULL, ARG_NONE, 0, 0},
+    {"check_ccert_access", NULL, 0},
+    {"check_policy_service", NULL, 0},
+    {"check_sasl_access", NULL, 0},
+    {"permit_tls_all_clientcerts", NULL, 0},
+    {"permit_tls_clientcerts", NULL, 0},
+    {"reject_authenticated_sender_login_mismatch", NULL, 0},
+    {"reject_known_sender_login_mismatch", NULL, 0},
+    {"reject_plaintext_session", NULL, 0},
+    {"reject_sender_login_mismatch", NULL, 0},
+    {"reject_unauthenticated_sender_login_mismatch", NULL, 0},
+    {"reject_unverified_recipient", NULL, 0},
+    {"reject_unverified_sender", NULL, 0},
 };
 
 /* A permit_ row that is not available never permits. */
-static const struct restriction never_permits = {"permit_nothing", check_never,
-						 ARG_NONE, 0, 0};
+static const struct rule_row never_permits = {"permit_nothing", check_never, 0};
+static const struct restriction no_facts = {"permit_nothing", ARG_NONE, 0};
 /* The name of a class stands for its list. */
-static const struct restriction class_row = {"restriction class", NULL,
-					     ARG_NONE, 0, 0};
+static const struct rule_row class_row = {"restriction class", NULL, 0};
+static const struct restriction class_facts = {"restriction class", ARG_NONE,
+					       0};
 
 static struct htab *classes; /* name to struct rule_list */
 
@@ -127,21 +113,24 @@ static struct htab *classes; /* name to struct rule_list */
 struct compile {
 	const char *where;
 	bool from_table;
-	enum rule_list_kind kind;
-	struct strvec words;
-	size_t at;
+	struct restriction_reader words;
 	struct rule_list *out;
 	bool failed;
 };
 
-static const struct restriction *
+static const struct rule_row *
 find_row(const char *name)
 {
-	for (size_t i = 0; i < sizeof(restrictions) / sizeof(restrictions[0]);
-	     i++)
-		if (!strcasecmp(name, restrictions[i].name))
-			return &restrictions[i];
-	return NULL;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (!strcasecmp(name, rows[i].name))
+			return &rows[i];
+	log_panic("restriction %s has no function", name);
+}
+
+static bool
+is_class(const char *word)
+{
+	return classes && htab_get(classes, span_of(word));
 }
 
 static void complain(struct compile *c, const char *fmt, ...)
@@ -150,63 +139,40 @@ static void complain(struct compile *c, const char *fmt, ...)
 static void
 complain(struct compile *c, const char *fmt, ...)
 {
-	struct buf text = BUF_INIT;
+	struct buf text = BUF_INIT, where = BUF_INIT;
 	va_list ap;
 
 	va_start(ap, fmt);
 	buf_vprintf(&text, fmt, ap);
 	va_end(ap);
 	c->failed = true;
-	if (!c->from_table)
-		log_fatal("parameter %s: %s", c->where, buf_cstr(&text));
+	if (!c->from_table) {
+		conf_where(c->where, &where);
+		log_fatal("%s: %s", buf_cstr(&where), buf_cstr(&text));
+	}
 	log_warn("%s", buf_cstr(&text));
 	buf_free(&text);
 }
 
 static struct rule *
-add_rule(struct rule_list *l, const struct restriction *def)
+add_rule(struct rule_list *l, const struct restriction *def,
+	 const struct rule_row *row)
 {
 	l->v = mem_realloc(l->v, l->n + 1, sizeof(*l->v));
-	l->v[l->n] = (struct rule){.def = def};
+	l->v[l->n] = (struct rule){.def = def, .row = row};
 	return &l->v[l->n++];
 }
 
-static const char *
-next_word(struct compile *c)
-{
-	return c->at < c->words.n ? c->words.v[c->at++] : NULL;
-}
-
-/* "type:table" alone means the check that the list is named after. */
-static const struct restriction *
-row_for_table(enum rule_list_kind kind)
-{
-	static const char *const names[LIST_COUNT] = {
-	    [LIST_CLIENT] = "check_client_access",
-	    [LIST_HELO] = "check_helo_access",
-	    [LIST_SENDER] = "check_sender_access",
-	    [LIST_RELAY] = "check_recipient_access",
-	    [LIST_RECIPIENT] = "check_recipient_access",
-	    [LIST_ETRN] = "check_etrn_access",
-	    [LIST_DATA] = "check_recipient_access",
-	    [LIST_END_OF_DATA] = "check_recipient_access",
-	};
-
-	return find_row(names[kind]);
-}
-
 static void
-add_table_rule(struct compile *c, const struct restriction *row,
-	       const char *spec)
+add_table_rule(struct compile *c, const struct rule_row *row)
 {
-	if (!spec || !strchr(spec, ':')) {
-		complain(c, "missing lookup table after restriction \"%s\"",
-			 row->name);
-		return;
-	}
+	const char *name = c->words.row->name, *spec = c->words.arg;
+
 	if (c->from_table) {
-		log_warn("access table %s has entry with lookup table: %s %s",
-			 c->where, row->name, spec);
+		bool bare = spec == c->words.word;
+
+		log_warn("access table %s has entry with lookup table: %s%s%s",
+			 c->where, bare ? "" : name, bare ? "" : " ", spec);
 		log_warn("do not specify lookup tables inside SMTPD access "
 			 "maps");
 		log_warn("define a restriction class and specify its name "
@@ -214,84 +180,101 @@ add_table_rule(struct compile *c, const struct restriction *row,
 		c->failed = true;
 		return;
 	}
-	add_rule(c->out, row)->table =
+	add_rule(c->out, c->words.row, row)->table =
 	    table_open(spec, TABLE_FOLD_FIXED | TABLE_FOLD_REGEX |
 				 (conf->smtputf8_enable ? TABLE_UTF8 : 0));
 }
 
 static void
-add_known_rule(struct compile *c, const struct restriction *row)
+add_domain_rule(struct compile *c, const struct rule_row *row)
 {
-	const char *arg;
-	int64_t seconds;
+	struct rule *r = add_rule(c->out, c->words.row, row);
 
-	if (row->flags & RULE_OLD)
-		log_warn("support for restriction \"%s\" will be removed; use "
-			 "\"reject_unauth_destination\" instead",
-			 row->name);
-	if (!row->fn) {
-		if (row->arg == ARG_ANY)
-			next_word(c);
-		if (strncmp(row->name, "permit_", 7)) {
-			complain(c,
-				 "restriction %s is not available in this "
-				 "version",
-				 row->name);
-			return;
-		}
-		log_warn("%s: restriction %s is not available in this version "
-			 "and permits nothing",
-			 c->where, row->name);
-		add_rule(c->out, &never_permits);
+	r->domain = mem_strndup(c->words.domain.data, c->words.domain.len);
+	r->spec = mem_strdup(c->words.arg);
+	if (!c->words.has_filter)
+		return;
+	r->filter = mem_alloc(sizeof(*r->filter));
+	*r->filter = c->words.filter;
+}
+
+static void
+add_missing_rule(struct compile *c, const char *name)
+{
+	if (strncmp(name, "permit_", 7)) {
+		complain(c, "restriction %s is not available in this version",
+			 name);
 		return;
 	}
-	switch (row->arg) {
+	log_warn("%s: restriction %s is not available in this version and "
+		 "permits nothing",
+		 c->where, name);
+	add_rule(c->out, &no_facts, &never_permits);
+}
+
+static void
+add_known_rule(struct compile *c)
+{
+	const struct restriction *def = c->words.row;
+	const struct rule_row *row = find_row(def->name);
+	int64_t seconds = 0;
+
+	if (!row->fn) {
+		add_missing_rule(c, def->name);
+		return;
+	}
+	switch (def->arg) {
 	case ARG_TABLE:
-		add_table_rule(c, row, next_word(c));
+		add_table_rule(c, row);
+		break;
+	case ARG_DOMAIN:
+		add_domain_rule(c, row);
 		break;
 	case ARG_TIME:
-		arg = next_word(c);
-		if (!arg || !num_parse(span_of(arg), 0, 86400, &seconds)) {
-			complain(c, "bad argument of restriction \"%s\"",
-				 row->name);
-			return;
-		}
-		add_rule(c->out, row)->seconds = (int)seconds;
+		num_parse(span_of(c->words.arg), 0, INT32_MAX, &seconds);
+		add_rule(c->out, def, row)->seconds = (int)seconds;
 		break;
 	default:
-		add_rule(c->out, row);
+		add_rule(c->out, def, row);
 	}
 }
 
 static void
-compile_words(struct compile *c)
+compile(struct compile *c, const char *text, enum rule_list_kind kind)
 {
-	const char *word;
-
-	while (!c->failed && (word = next_word(c))) {
-		const struct restriction *row = find_row(word);
-		const struct rule_list *class =
-		    classes ? htab_get(classes, span_of(word)) : NULL;
-
-		if (class)
-			add_rule(c->out, &class_row)->class = class;
-		else if (row)
-			add_known_rule(c, row);
-		else if (strchr(word, ':') && word[0] != '[')
-			add_table_rule(c, row_for_table(c->kind), word);
-		else
-			complain(c, "unknown smtpd restriction: \"%s\"", word);
+	restriction_reader_init(&c->words, text, kind, is_class);
+	while (!c->failed) {
+		switch (restriction_next(&c->words)) {
+		case RESTRICTION_END:
+			restriction_reader_free(&c->words);
+			return;
+		case RESTRICTION_OK:
+			add_known_rule(c);
+			break;
+		case RESTRICTION_CLASS:
+			add_rule(c->out, &class_facts, &class_row)->class =
+			    htab_get(classes, span_of(c->words.word));
+			break;
+		case RESTRICTION_BAD:
+			complain(c, "%s", buf_cstr(&c->words.error));
+			/* As in Postfix: it has no list to ask. */
+			if (c->words.row && c->words.row->arg == ARG_DOMAIN &&
+			    !c->words.arg) {
+				c->failed = false;
+				restriction_reader_free(&c->words);
+				return;
+			}
+		}
 	}
+	restriction_reader_free(&c->words);
 }
 
 static void
 fill_list(struct rule_list *l, const char *text, enum rule_list_kind kind)
 {
-	struct compile c = {.where = l->name, .kind = kind, .out = l};
+	struct compile c = {.where = l->name, .out = l};
 
-	strvec_split(&c.words, span_of(text), ", \t\r\n", true);
-	compile_words(&c);
-	strvec_free(&c.words);
+	compile(&c, text, kind);
 }
 
 /* Every class exists before the first is compiled: they may name each other. */
@@ -307,7 +290,7 @@ open_classes(void)
 		struct rule_list *l = mem_alloc(sizeof(*l));
 
 		l->name = mem_strdup(names.v[i]);
-		if (find_row(names.v[i]))
+		if (restriction_find(names.v[i]))
 			log_fatal("parameter smtpd_restriction_classes: \"%s\" "
 				  "is the name of a restriction",
 				  names.v[i]);
@@ -344,13 +327,10 @@ smtpd_rules_compile_result(const char *table, const char *text)
 {
 	struct compile c = {.where = table,
 			    .from_table = true,
-			    .kind = LIST_RECIPIENT,
 			    .out = mem_alloc(sizeof(struct rule_list))};
 
 	c.out->name = "access table";
-	strvec_split(&c.words, span_of(text), ", \t\r\n", true);
-	compile_words(&c);
-	strvec_free(&c.words);
+	compile(&c, text, LIST_RECIPIENT);
 	if (c.failed) {
 		smtpd_rules_free(c.out);
 		return NULL;
@@ -358,11 +338,20 @@ smtpd_rules_compile_result(const char *table, const char *text)
 	return c.out;
 }
 
+static void
+free_rule(struct rule *r)
+{
+	table_free(r->table);
+	free(r->domain);
+	free(r->spec);
+	free(r->filter);
+}
+
 void
 smtpd_rules_free(struct rule_list *l)
 {
 	for (size_t i = 0; i < l->n; i++)
-		table_free(l->v[i].table);
+		free_rule(&l->v[i]);
 	free(l->v);
 	free(l);
 }
@@ -373,7 +362,7 @@ guards(const struct rule_list *l, int depth)
 	for (size_t i = 0; i < l->n && depth < RULE_DEPTH_MAX; i++) {
 		const struct rule *r = &l->v[i];
 
-		if (i > 0 && l->v[i - 1].def->fn == check_warn_if_reject)
+		if (i > 0 && l->v[i - 1].row->fn == check_warn_if_reject)
 			continue;
 		if ((r->def->flags & RULE_GUARDS_RELAY) ||
 		    (r->class && guards(r->class, depth + 1)))

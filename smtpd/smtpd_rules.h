@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * smtpd_rules - restriction lists as data. One table (smtpd_rules.c) has a
- * row for each restriction that main.cf may name; adding one is adding a row
- * and its function.
+ * smtpd_rules - restriction lists as data. lib/smtp/restriction.c has a row
+ * for each restriction that main.cf may name, smtpd_rules.c the function of
+ * each; adding one is adding a row to both, and the function.
  */
 #ifndef SMTPD_RULES_H
 #define SMTPD_RULES_H
 
+#include "lib/smtp/restriction.h"
 #include "lib/table/match_list.h"
 #include "lib/table/table.h"
 #include "smtpd/smtpd_state.h"
@@ -15,19 +16,6 @@ enum verdict {
 	VERDICT_DUNNO,  /* no opinion: ask the next */
 	VERDICT_OK,     /* this list is done */
 	VERDICT_REJECT, /* why is the reply, temporary or permanent */
-};
-
-/* Which list a rule stands in; also what a bare "reject" is about. */
-enum rule_list_kind {
-	LIST_CLIENT,
-	LIST_HELO,
-	LIST_SENDER,
-	LIST_RELAY,
-	LIST_RECIPIENT,
-	LIST_ETRN,
-	LIST_DATA,
-	LIST_END_OF_DATA,
-	LIST_COUNT,
 };
 
 /* What a refusal is about: "<value>: NAME rejected: text". */
@@ -41,36 +29,23 @@ struct rule;
 typedef enum verdict (*rule_fn)(struct smtpd *s, const struct rule *r,
 				const struct subject *about, struct why *why);
 
-enum rule_arg {
-	ARG_NONE,
-	ARG_TABLE, /* type:table */
-	ARG_TIME,  /* seconds */
-	ARG_ANY,   /* anything: of a restriction that is not available */
-};
-
-/* What must be known for the rule to have an opinion. */
-enum {
-	KNOW_HELO = 1 << 0,
-	KNOW_SENDER = 1 << 1,
-	KNOW_RECIPIENT = 1 << 2,
-	RULE_GUARDS_RELAY = 1 << 3, /* keeps a list from being an open relay */
-	RULE_OLD = 1 << 4,          /* a name of the past: warn */
-};
-
-struct restriction {
+/* What a name does. The facts about the name are in restriction. */
+struct rule_row {
 	const char *name;
 	rule_fn fn; /* NULL: not available */
-	enum rule_arg arg;
-	unsigned flags;
-	int value; /* for fn */
+	int value;  /* for fn */
 };
 
 struct rule_list;
 
 struct rule {
 	const struct restriction *def;
+	const struct rule_row *row;
 	struct table *table;
 	int seconds;
+	char *domain;                  /* of a DNS list */
+	char *spec;                    /* the same with its filter */
+	struct dnsxl_filter *filter;   /* NULL: any answer counts */
 	const struct rule_list *class; /* a restriction class: its rules */
 };
 
@@ -113,8 +88,9 @@ enum verdict rule_config_error(struct smtpd *s, struct why *why);
 /* A table could not answer. */
 enum verdict rule_table_retry(struct smtpd *s, const char *value,
 			      struct why *why);
-/* Remember why: refuse later if everything else permits (rejects). */
-void rule_defer_if(struct why *slot, const struct why *why);
+/* Remember why: refuse later if everything else permits (rejects). With
+ * warn_if_reject the first is only logged. */
+void rule_defer_if(struct smtpd *s, struct why *slot, const struct why *why);
 
 /* ---- rows: smtpd_checks*.c, smtpd_map.c ---- */
 
@@ -154,8 +130,37 @@ RULE_FN(check_helo_map);
 RULE_FN(check_sender_map);
 RULE_FN(check_recipient_map);
 RULE_FN(check_etrn_map);
+RULE_FN(check_naked_address);
+RULE_FN(check_mx_backup);
+RULE_FN(check_rbl_client);
+RULE_FN(check_maps_rbl);
+RULE_FN(check_dnswl_client);
+RULE_FN(check_rhswl_client);
+RULE_FN(check_rhsbl);  /* value: enum dns_subject */
+RULE_FN(check_mx_map); /* likewise */
+RULE_FN(check_ns_map);
+RULE_FN(check_a_map);
 
-/* Open mynetworks. */
+/* Whose domain is looked up. */
+enum dns_subject {
+	DNS_OF_CLIENT,
+	DNS_OF_REVERSE_CLIENT,
+	DNS_OF_HELO,
+	DNS_OF_SENDER,
+	DNS_OF_RECIPIENT,
+};
+
+/* Open mynetworks; permit_mx_backup_networks. */
 void smtpd_checks_open(void);
+void smtpd_backup_open(void);
+
+/* ---- the log ---- */
+
+/* Open smtpd_log_access_permit_actions. */
+void smtpd_permit_open(void);
+/* "permit: RCPT from ...: action=NAME for Client host=VALUE FROM", when that
+ * parameter wants it. */
+void smtpd_permit_log(struct smtpd *s, const char *action,
+		      const struct subject *about, const char *from);
 
 #endif

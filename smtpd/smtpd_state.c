@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "smtpd/smtpd_dnsxl.h"
 #include "smtpd/smtpd_drop.h"
 #include "smtpd/smtpd_route.h"
 
@@ -94,6 +95,9 @@ smtpd_state_free(struct smtpd *s)
 	buf_free(&s->sasl.username);
 	buf_free(&s->helo);
 	buf_free(&s->etrn_domain);
+	smtpd_dnsxl_forget(s);
+	for (size_t i = 0; i < SMTPD_STEPS; i++)
+		why_free(&s->put_off[i]);
 	why_free(&s->defer_if_permit);
 	why_free(&s->defer_if_reject);
 	stream_free(&s->st);

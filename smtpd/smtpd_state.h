@@ -87,6 +87,9 @@ struct smtpd_mail {
 
 struct smtpd_drop;
 
+/* What comes before a recipient, and with smtpd_delay_reject waits for it. */
+enum smtpd_step { SMTPD_CONNECT, SMTPD_HELO, SMTPD_MAIL, SMTPD_STEPS };
+
 /* Counters of one command, for the line that ends a session. */
 struct smtpd_stat {
 	unsigned good, all;
@@ -124,8 +127,11 @@ struct smtpd {
 
 	/* restrictions: see smtpd_access.h */
 	struct why defer_if_permit, defer_if_reject;
+	struct why put_off[SMTPD_STEPS]; /* defer_if_permit of each step */
 	unsigned warn_if_reject;
-	int access_depth; /* access tables that name restrictions */
+	int access_depth;       /* access tables that name restrictions */
+	bool config_error;      /* warn_if_reject does not hide that */
+	struct htab *dns_lists; /* see smtpd_dnsxl.h */
 };
 
 void smtpd_state_init(struct smtpd *s, int in_fd, int out_fd);

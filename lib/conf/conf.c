@@ -72,21 +72,30 @@ keep_text(char *text)
 
 /* ---- errors ---- */
 
-/* Where the value of param was set, for a message. */
+void
+conf_where(const char *name, struct buf *out)
+{
+	const struct maincf_entry *e =
+	    maincf_find(&state.dict.main, span_of(name));
+
+	if (!e)
+		buf_append_cstr(out, name);
+	else if (e->line)
+		buf_printf(out, "%s, line %d: %s", state.dict.main.path,
+			   e->line, name);
+	else
+		buf_printf(out, "-o %s=%s", name, e->value);
+}
+
 static void
 add_error(int param, const char *what)
 {
-	int set = state.dict.main.by_param[param];
-	const struct maincf_entry *e = set ? &state.dict.main.v[set - 1] : NULL;
+	struct buf where = BUF_INIT;
 	char *m;
 
-	if (!e)
-		m = mem_sprintf("%s: %s", conf_params[param].name, what);
-	else if (e->line)
-		m = mem_sprintf("%s, line %d: %s: %s", state.dict.main.path,
-				e->line, e->name, what);
-	else
-		m = mem_sprintf("-o %s=%s: %s", e->name, e->value, what);
+	conf_where(conf_params[param].name, &where);
+	m = mem_sprintf("%s: %s", buf_cstr(&where), what);
+	buf_free(&where);
 	/* A command does its work without what it does not read. */
 	if (state.daemon || has_word(conf_params[param].used, state.program))
 		strvec_add(&state.errors, m);

@@ -57,6 +57,9 @@ const char *conf_directory(void);
  * Valid until conf_load() is called again.
  */
 const char *conf_get(const char *name);
+/* Append where name was set and the name, for a message about its value:
+ * "/etc/postfix/main.cf, line 7: name". */
+void conf_where(const char *name, struct buf *out);
 /*
  * "TRANSPORT + suffix" (suffix "_destination_concurrency_limit") when set or
  * built in, else dflt, the default parameter's value, as Postfix does for

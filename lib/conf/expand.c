@@ -11,6 +11,7 @@ struct expand {
 	struct buf *out;
 	struct buf *error;
 	bool scan;
+	bool once; /* values are not expanded */
 	int depth;
 	int steps;
 };
@@ -102,6 +103,12 @@ expand_name(struct expand *x, struct span name, struct buf *out)
 	value = x->lookup(x->arg, name);
 	if (x->scan || !value || !*value)
 		return true;
+	if (x->once) {
+		if (out->len + strlen(value) > EXPAND_LENGTH_MAX)
+			return error_text(x, "expansion is too long", name);
+		buf_append_cstr(out, value);
+		return true;
+	}
 	buf_set_cstr(&copy, value);
 	x->out = out;
 	x->depth++;
@@ -435,6 +442,19 @@ expand_text(struct span text, expand_lookup_fn lookup, void *arg,
 {
 	struct expand x = {
 	    .lookup = lookup, .arg = arg, .out = out, .error = error};
+
+	return expand_run(&x, text);
+}
+
+bool
+expand_once(struct span text, expand_lookup_fn lookup, void *arg,
+	    struct buf *out, struct buf *error)
+{
+	struct expand x = {.lookup = lookup,
+			   .arg = arg,
+			   .out = out,
+			   .error = error,
+			   .once = true};
 
 	return expand_run(&x, text);
 }

@@ -30,6 +30,11 @@ typedef const char *(*expand_lookup_fn)(void *arg, struct span name);
 bool expand_text(struct span text, expand_lookup_fn lookup, void *arg,
 		 struct buf *out, struct buf *error);
 
+/* The same, with values as they are: a '$' in one has no meaning. For texts
+ * whose names stand for what strangers sent. */
+bool expand_once(struct span text, expand_lookup_fn lookup, void *arg,
+		 struct buf *out, struct buf *error);
+
 /* Call lookup for each name that text mentions, in either branch, without
  * looking into the values (lookup's result is ignored). */
 bool expand_scan(struct span text, expand_lookup_fn lookup, void *arg,

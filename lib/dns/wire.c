@@ -151,7 +151,13 @@ read_target(struct reader *r, int n, struct dns_rr *rr)
 	return ok;
 }
 
-/* The character strings, joined. */
+static bool
+is_text(char c)
+{
+	return c >= ' ' && c <= '~';
+}
+
+/* The character strings, joined; what is not printable ASCII is a space. */
 static bool
 read_txt(struct span data, struct dns_rr *rr)
 {
@@ -166,10 +172,8 @@ read_txt(struct span data, struct dns_rr *rr)
 			break;
 		}
 		for (size_t i = 1; i <= n; i++)
-			buf_append_byte(&text,
-					iscntrl((unsigned char)data.data[i])
-					    ? '?'
-					    : data.data[i]);
+			buf_append_byte(
+			    &text, is_text(data.data[i]) ? data.data[i] : ' ');
 		data = span_from(data, n + 1);
 	}
 	rr->text = mem_strdup(buf_cstr(&text));
@@ -201,6 +205,7 @@ read_rdata(const struct reader *packet, size_t at, size_t len,
 		return read_address(AF_INET, 4, data, rr);
 	case DNS_AAAA:
 		return read_address(AF_INET6, 16, data, rr);
+	case DNS_NS:
 	case DNS_CNAME:
 	case DNS_PTR:
 		return read_target(&r, 0, rr) && r.at == r.len;
@@ -388,6 +393,8 @@ dns_type_name(enum dns_type type)
 	switch (type) {
 	case DNS_A:
 		return "A";
+	case DNS_NS:
+		return "NS";
 	case DNS_CNAME:
 		return "CNAME";
 	case DNS_PTR:

@@ -162,12 +162,9 @@ bracket_numeric(struct buf *addr)
 	buf_free(&literal);
 }
 
-/*
- * Bring the recipient to its final form: strip our own domain off routed
- * addresses, replace empty ones. false: a table failed.
- */
-static bool
-complete_recipient(struct buf *addr, struct why *why)
+/* Strip our own domain off routed addresses, replace empty ones. */
+bool
+route_complete(struct buf *addr, struct why *why)
 {
 	rewrite_address(REWRITE_LOCAL, addr);
 	for (int i = 0; i < ROUTE_DEPTH_MAX; i++) {
@@ -345,7 +342,7 @@ route_resolve(struct span sender, struct span recipient, struct route *r,
 	buf_set(&r->recipient, recipient);
 	buf_reset(&r->transport);
 	buf_reset(&r->nexthop);
-	if (!complete_recipient(&r->recipient, why))
+	if (!route_complete(&r->recipient, why))
 		goto out;
 	if (!check_syntax(buf_span(&r->recipient))) {
 		why_set_code(why, 501, "5.1.3", "bad address syntax");

@@ -40,6 +40,13 @@ void route_open(void);
 bool route_resolve(struct span sender, struct span recipient, struct route *r,
 		   struct why *why);
 
+/*
+ * The form of an address that routing goes by, in place: completed, and
+ * without our own domain behind user%domain. Not empty. false: a table
+ * failed, why says 4.x.
+ */
+bool route_complete(struct buf *addr, struct why *why);
+
 /* Class of a domain alone; RETRY sets why. */
 enum table_status route_class_of(struct span domain, enum addr_class *class,
 				 struct why *why);

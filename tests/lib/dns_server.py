@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A small name server for tests, scripted by a zone text.
+r"""A small name server for tests, scripted by a zone text.
 
 Each line is "NAME TYPE DATA", TYPE being A, AAAA, CNAME, MX, PTR, SRV, TXT,
 NS, or a behaviour: SERVFAIL, REFUSED, DROP (no answer), DELAY seconds,
 GARBAGE (not a DNS packet), TRUNCATE (UDP answers say: ask by TCP). A name
 with no line at all does not exist; "*.example.com" stands for what is below.
-TTL is 60 unless a line begins with "ttl=N".
+In TXT data \DDD is the byte of that number. TTL is 60 unless a line begins
+with "ttl=N".
 
     server = DnsServer(ZONE)        # 127.0.0.1, a port of its own
     server.start()
@@ -14,6 +15,7 @@ TTL is 60 unless a line begins with "ttl=N".
 
 From a shell: dns_server.py [-p PORT] ZONEFILE
 """
+import re
 import socket
 import struct
 import sys
@@ -59,7 +61,8 @@ def pack_rdata(rtype, words):
         numbers = [int(word) for word in words[:3]]
         return struct.pack(">HHH", *numbers) + pack_name(words[3])
     if rtype == "TXT":
-        raw = " ".join(words).encode()
+        raw = re.sub(rb"\\(\d\d\d)", lambda m: bytes([int(m[1])]),
+                     " ".join(words).encode())
         return b"".join(bytes([len(raw[i:i + 255])]) + raw[i:i + 255]
                         for i in range(0, len(raw) or 1, 255))
     if rtype == "TLSA":

@@ -13,6 +13,7 @@ A dialogue file holds lines of these forms:
     S: line             the reply that is expected, line by line
     W: seconds          wait
     --                  a new connection (its greeting is read first)
+    -- ADDRESS          the same, from this address
 
 Queue ids in replies are replaced by QID. An end of the connection is written
 "S: <EOF>", no reply within the time limit "S: <NONE>".
@@ -92,8 +93,13 @@ def raw(text):
     return ast.literal_eval('b"' + text.replace('"', '\\"') + '"')
 
 
+def is_connect(line):
+    return line == "--" or line.startswith("-- ")
+
+
 def play(dialogue, connect):
-    """Drive a server; returns the dialogue's lines with its replies."""
+    """Drive a server, connect() being a socket to it; returns the dialogue's
+    lines with its replies."""
     out = []
     peer = None
     pending = b""
@@ -108,14 +114,15 @@ def play(dialogue, connect):
         out.append(line)
         if not line or line[0] in "#@":
             continue
-        if peer is None and line != "--":
+        if peer is None and not is_connect(line):
             peer = Peer(connect)
             greeting = ["S: " + x for x in peer.reply()]
             out[-1:] = greeting + [line]
-        if line == "--":
+        if is_connect(line):
             if peer:
                 peer.close()
-            peer = Peer(connect)
+            source = line[3:].strip()
+            peer = Peer(lambda: connect(source) if source else connect())
             reply()
             continue
         kind, _, text = line.partition(": ")

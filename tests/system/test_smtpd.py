@@ -2,6 +2,7 @@
 """smtpd: what it queues, logs, refuses at start, and how sessions end. The
 replies themselves are in tests/replay."""
 import re
+import signal
 import socket
 import time
 
@@ -274,16 +275,10 @@ def test_reload_lets_a_transaction_finish(empty):
 # ---- configuration ----
 
 BAD = [
-    ({"smtpd_recipient_restrictions": "check_policy_service inet:1.2.3.4:5, "
-      "reject"}, r"fatal: parameter smtpd_recipient_restrictions: restriction "
-     r"check_policy_service is not available in this version"),
-    ({"smtpd_client_restrictions": "reject_rbl_client bl.example"},
-     r"restriction reject_rbl_client is not available in this version"),
-    ({"smtpd_client_restrictions": "reject_everything"},
-     r"parameter smtpd_client_restrictions: unknown smtpd restriction: "
-     r'"reject_everything"'),
-    ({"smtpd_sender_restrictions": "check_sender_access"},
-     r"missing lookup table after restriction \"check_sender_access\""),
+    ({"smtpd_restriction_classes": "a", "a": "permit",
+      "smtpd_client_restrictions": "check_ccert_access hash:/x"},
+     r"smtpd_client_restrictions: restriction check_ccert_access is not "
+     r"available in this version"),
     ({"smtpd_relay_restrictions": "", "smtpd_recipient_restrictions": ""},
      r"fatal: in parameter smtpd_relay_restrictions or "
      r"smtpd_recipient_restrictions, specify at least one working instance of: "
@@ -304,6 +299,71 @@ def test_bad_configuration(main, text):
         with socket.create_connection(("127.0.0.1", mta.port)):
             mta.wait_log(r"smtpd\[\d+\]: fatal: .*" +
                          text.removeprefix("fatal: "))
+
+
+MISSPELT = [
+    ("reject_everything", 'unknown smtpd restriction: "reject_everything"'),
+    ("check_sender_access", 'restriction check_sender_access: bad argument '
+     '"check_sender_access": need maptype:mapname'),
+    ("reject_rbl_client", "restriction reject_rbl_client requires domain name "
+     "argument"),
+    ("reject_rbl_client bl.test=127.0.0.[5..3]",
+     "restriction reject_rbl_client bl.test=127.0.0.[5..3]: RBL reply error: "
+     'numeric range error at "127.0.0.[5..>3<]"'),
+    ("check_address_map inline:{x=y}",
+     'unknown smtpd restriction: "check_address_map"'),
+    ("sleep well", "restriction sleep must be followed by number"),
+    ("check_policy_service", "restriction check_policy_service must be "
+     "followed by transport:server"),
+]
+
+
+@pytest.mark.parametrize("rule,text", MISSPELT, ids=[r[0] for r in MISSPELT])
+def test_postfix_check_finds_misspelt_restrictions(rule, text):
+    mta = postrider.Instance(main={"smtpd_helo_restrictions":
+                                   "permit_mynetworks, " + rule})
+    try:
+        done = mta.postfix("check")
+        line = list(mta.settings).index("smtpd_helo_restrictions") + 1
+        assert done.returncode != 0
+        assert (f"{mta.config}/main.cf, line {line}: smtpd_helo_restrictions: "
+                + text) in done.stderr + mta.log()
+    finally:
+        mta.close()
+
+
+def test_postfix_check_finds_misspelt_restrictions_elsewhere():
+    """In a class, on a master.cf line, where only networks may stand; and a
+    server that is started all the same does not serve without it."""
+    cases = [({"smtpd_restriction_classes": "c", "c": "permit, rejct"}, "",
+              'c: unknown smtpd restriction: "rejct"'),
+             ({"local_header_rewrite_clients": "permit"}, "",
+              'local_header_rewrite_clients: unknown smtpd restriction: '
+              '"permit"'),
+             ({}, " -o smtpd_client_restrictions=permitt",
+              'master.cf, line 1: -o smtpd_client_restrictions=permitt: '
+              'unknown smtpd restriction: "permitt"')]
+    for main, options, text in cases:
+        port = postrider.free_port()
+        mta = postrider.Instance(main=main, port=port, master={
+            "smtp inet": f"127.0.0.1:{port} inet n - n - - smtpd{options}"})
+        try:
+            done = mta.postfix("check")
+            assert done.returncode != 0
+            assert text in done.stderr + mta.log()
+        finally:
+            mta.close()
+
+
+def test_misspelt_restriction_at_start(tmp_path):
+    with postrider.Instance(main=MAIN) as mta:
+        mta.write_main(smtpd_client_restrictions="reject_everything")
+        mta.master.send_signal(signal.SIGHUP)
+        mta.wait_log(": reload -- version")
+        with socket.create_connection(("127.0.0.1", mta.port)):
+            mta.wait_log(r"smtpd\[\d+\]: fatal: .*main.cf, line \d+: "
+                         r"smtpd_client_restrictions: unknown smtpd "
+                         r'restriction: "reject_everything"')
 
 
 def test_unavailable_permit_permits_nothing():

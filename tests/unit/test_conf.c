@@ -116,6 +116,25 @@ test_expand(void **state)
 	}
 }
 
+/* What a name stands for is not looked at. */
+static void
+test_expand_once(void **state)
+{
+	struct buf out = BUF_INIT, error = BUF_INIT;
+
+	(void)state;
+	assert_true(expand_once(span_of("$nested ${loop?yes} ${bomb} $$ $none"),
+				names, NULL, &out, &error));
+	assert_string_equal(buf_cstr(&out), "<$A> yes $bomb$bomb $ ");
+	buf_reset(&out);
+	assert_false(
+	    expand_once(span_of("${nested"), names, NULL, &out, &error));
+	assert_string_equal(buf_cstr(&error),
+			    "truncated macro reference: \"${nested\"");
+	buf_free(&out);
+	buf_free(&error);
+}
+
 static const char *
 count_name(void *arg, struct span name)
 {
@@ -571,6 +590,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_expand),
+	    cmocka_unit_test(test_expand_once),
 	    cmocka_unit_test(test_scan_sees_both_branches),
 	    cmocka_unit_test(test_time_and_bool),
 	    cmocka_unit_test(test_bounds),

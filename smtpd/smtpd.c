@@ -10,6 +10,7 @@
 #include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_session.h"
 #include "smtpd/smtpd_text.h"
+#include "smtpd/smtpd_tls.h"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -34,8 +35,10 @@ unrestricted(void)
 static void
 init(void)
 {
-	if (!service_standalone())
+	if (!service_standalone()) {
+		smtpd_tls_open();
 		cleanup_open();
+	}
 	if (!unrestricted()) {
 		route_open();
 		smtpd_access_open();
@@ -67,6 +70,8 @@ main(int argc, char **argv)
 	    .model = SERVICE_SESSIONS,
 	    .init = init,
 	    .serve = serve,
+	    .watch_fd = smtpd_tls_watch_fd,
+	    .watch_changed = smtpd_tls_watch_changed,
 	};
 
 	return service_main(argc, argv, &smtpd);

@@ -9,6 +9,7 @@
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
+#include "smtpd/smtpd_tls.h"
 
 enum { ETRN_LOG_MAX = 100 };
 
@@ -89,6 +90,7 @@ cmd_ehlo(struct smtpd *s, struct span arg)
 	    {size, !(off & EHLO_SIZE)},
 	    {"VRFY", !(off & EHLO_VRFY) && !conf->disable_vrfy_command},
 	    {"ETRN", !(off & EHLO_ETRN)},
+	    {"STARTTLS", smtpd_tls_offered(s)},
 	    {"ENHANCEDSTATUSCODES", !(off & EHLO_ENHANCED)},
 	    {"8BITMIME", !(off & EHLO_8BITMIME)},
 	    {"DSN", !(off & EHLO_DSN)},
@@ -181,14 +183,6 @@ cmd_auth(struct smtpd *s, struct span arg)
 }
 
 static bool
-cmd_starttls(struct smtpd *s, struct span arg)
-{
-	(void)arg;
-	smtpd_reply(s, "502 5.5.1 Error: command not implemented");
-	return false;
-}
-
-static bool
 cmd_xclient(struct smtpd *s, struct span arg)
 {
 	(void)arg;
@@ -207,21 +201,21 @@ cmd_bdat(struct smtpd *s, struct span arg)
 }
 
 const struct smtpd_command smtpd_commands[] = {
-    {"HELO", cmd_helo, CMD_ENDS_GROUP},
-    {"EHLO", cmd_ehlo, CMD_ENDS_GROUP},
-    {"XCLIENT", cmd_xclient, CMD_ENDS_GROUP},
+    {"HELO", cmd_helo, CMD_ENDS_GROUP | CMD_CLEAR},
+    {"EHLO", cmd_ehlo, CMD_ENDS_GROUP | CMD_CLEAR},
+    {"XCLIENT", cmd_xclient, CMD_ENDS_GROUP | CMD_CLEAR},
     {"XFORWARD", cmd_xclient, CMD_ENDS_GROUP},
-    {"STARTTLS", cmd_starttls, CMD_ENDS_GROUP},
+    {"STARTTLS", smtpd_cmd_starttls, CMD_ENDS_GROUP | CMD_CLEAR},
     {"AUTH", cmd_auth, CMD_ENDS_GROUP},
     {"MAIL", smtpd_cmd_mail, 0},
     {"RCPT", smtpd_cmd_rcpt, 0},
     {"DATA", smtpd_cmd_data, CMD_ENDS_GROUP},
     {"BDAT", cmd_bdat, 0},
     {"RSET", cmd_rset, CMD_JUNK},
-    {"NOOP", cmd_noop, CMD_JUNK | CMD_ENDS_GROUP},
+    {"NOOP", cmd_noop, CMD_JUNK | CMD_ENDS_GROUP | CMD_CLEAR},
     {"VRFY", smtpd_cmd_vrfy, CMD_JUNK | CMD_ENDS_GROUP},
     {"ETRN", cmd_etrn, CMD_JUNK | CMD_ENDS_GROUP},
-    {"QUIT", cmd_quit, CMD_QUIT | CMD_ENDS_GROUP},
+    {"QUIT", cmd_quit, CMD_QUIT | CMD_ENDS_GROUP | CMD_CLEAR},
     {NULL, NULL, 0},
 };
 

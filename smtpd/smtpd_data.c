@@ -14,6 +14,7 @@
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_drop.h"
 #include "smtpd/smtpd_rules.h"
+#include "smtpd/smtpd_tls.h"
 
 static struct match_list *bare_exclusions;
 static struct rule_list *local_rewrite;
@@ -139,8 +140,10 @@ received_header(struct smtpd *s, struct buf *out)
 	buf_printf(out, "Received: from %s (%s [%s])\n",
 		   buf_cstr(s->helo.len ? &s->helo : &s->peer.name),
 		   buf_cstr(&s->peer.name), buf_cstr(&s->peer.rfc_addr));
-	buf_printf(out, "\tby %s (%s) with %s id %s", conf->myhostname,
-		   conf->mail_name, s->protocol, smtpd_queue_id(s));
+	smtpd_tls_received(s, out);
+	buf_printf(out, "\tby %s (%s) with %s%s id %s", conf->myhostname,
+		   conf->mail_name, s->protocol, s->tls.active ? "S" : "",
+		   smtpd_queue_id(s));
 	if (m->n_rcpts == 1) {
 		buf_append_cstr(out, "\n\tfor <");
 		addr_quote(span_of(m->rcpts[0].address), out);

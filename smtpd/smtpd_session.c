@@ -16,6 +16,7 @@
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_peer.h"
 #include "smtpd/smtpd_state.h"
+#include "smtpd/smtpd_tls.h"
 
 enum {
 	DRAIN_IDLE_SECONDS = 2,  /* for a client between two messages */
@@ -184,8 +185,12 @@ run_command(struct smtpd *s, const struct smtpd_command *c, struct span arg)
 	struct buf copy = BUF_INIT;
 	unsigned before;
 
-	s->where = c->name;
 	stat->all++;
+	if (!(c->flags & CMD_CLEAR) && smtpd_tls_missing(s)) {
+		smtpd_reply(s, "530 5.7.0 Must issue a STARTTLS command first");
+		return;
+	}
+	s->where = c->name;
 	buf_append_span(&copy, arg);
 	if (!check_pipelining(s, c) || deny(s, c))
 		goto out;
@@ -194,7 +199,8 @@ run_command(struct smtpd *s, const struct smtpd_command *c, struct span arg)
 		s->errors++;
 	before = s->errors;
 	/* Refused within smtpd_recipient_overshoot_limit is no failure. */
-	if (c->fn(s, buf_span(&copy)) || (s->errors == before && !s->in_data))
+	if (c->fn(s, buf_span(&copy)) ||
+	    (s->errors == before && !s->in_data && s->st.status == STREAM_OK))
 		stat->good++;
 out:
 	buf_free(&copy);
@@ -381,8 +387,10 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 	if (!standalone)
 		log_info("connect from %s", buf_cstr(&s.peer.namaddr));
 	s.bare = smtpd_bare_policy(&s);
-	greet(&s);
+	if (smtpd_tls_wrapper(&s))
+		greet(&s);
 	converse(&s);
+	smtpd_tls_end(&s);
 	if (!standalone)
 		log_disconnect(&s);
 	smtpd_state_free(&s);

@@ -276,6 +276,7 @@ RULE_FN(check_ccert_map)
 	    r->table,
 	    {buf_cstr(&s->tls.subject), "Client certificate", LIST_CLIENT},
 	    BUF_INIT,
+	    BUF_INIT,
 	    TABLE_ABSENT};
 	bool found = false;
 
@@ -290,5 +291,5 @@ RULE_FN(check_ccert_map)
 			found =
 			    find(&l, buf_span(&s->tls.key_fingerprint), false);
 	}
-	return finish(&l, found, why);
+	return smtpd_map_finish(&l, found, why);
 }

@@ -16,6 +16,7 @@ for folder in ("../lib", "../replay"):
 import oracle  # noqa: E402
 import postrider  # noqa: E402
 import replay  # noqa: E402
+import tls_ca  # noqa: E402
 from buildtree import PATIENCE  # noqa: E402
 from test_replay import SETTINGS  # noqa: E402
 
@@ -27,13 +28,25 @@ IGNORED = re.compile("discarding EHLO keywords|mapping DSN status|"
                      "initializing the|reload|table has changed")
 
 
+# What each process of Postfix says when it starts, and ours once.
+ONCE = re.compile("warning: (error opening|error loading|cannot get|No |"
+                  "Can't require|Both |RSA private|ECDSA private|Invalid TLS|"
+                  "Digest|disabling TLS|unknown (tls_|smtpd_tls)|ignoring unk|"
+                  "TLS library problem: .*(fopen|BIO|system lib|no such file)"
+                  "|tls_session_ticket|smtpd_tls_security_level)|"
+                  "cannot load Cert|initializing")
+
+
 def smtpd_lines(log):
     lines = []
     for line in log.splitlines():
         match = re.search(r"postfix/smtpd\[\d+\]: (.*)", line)
         if not match or IGNORED.search(match[1].replace("disconnect from", "")):
             continue
-        lines.append(re.sub(r"^[0-9A-F]{5,}: ", "QID: ", match[1]))
+        line = re.sub(r"^[0-9A-F]{5,}: ", "QID: ", match[1])
+        line = re.sub(r"service 127.0.0.1:\d+", "service PORT", line)
+        if not ONCE.match(line) or line not in lines:
+            lines.append(line)
     return lines
 
 
@@ -59,6 +72,8 @@ def compare(scratch, path, number):
     main = dict(SETTINGS, smtpd_peername_lookup="no", in_flow_delay="0",
                 defer_transports="local smtp")
     main.update(dialogue.settings)
+    if "$test_tls" in str(main):
+        main["test_tls"] = tls_ca.folder()
     port = postrider.free_port()
     theirs = oracle.Postfix(scratch, port, main=main, name=f"o{number}")
     theirs.start()

@@ -14,6 +14,10 @@ A dialogue file holds lines of these forms:
     W: seconds          wait
     --                  a new connection (its greeting is read first)
     -- ADDRESS          the same, from this address
+    T: name=value ...   TLS starts here; version=TLSv1.2, ciphers=, sni=, cert=
+                        (a file of tests/lib/tls_ca.py). What came of it is
+                        "S: <TLSv1.3 CIPHER>" or "S: <TLS failed>"
+    T-: name=value ...  a new connection that begins with TLS
 
 Queue ids in replies are replaced by QID. An end of the connection is written
 "S: <EOF>", no reply within the time limit "S: <NONE>".
@@ -24,8 +28,11 @@ Queue ids in replies are replaced by QID. An end of the connection is written
 import ast
 import re
 import socket
+import ssl
 import sys
 import time
+
+import tls_ca
 
 QUEUED = re.compile(r"(queued as )[0-9A-Za-z]+")
 TIMEOUT = 3.0
@@ -53,6 +60,29 @@ class Peer:
         self.sock.settimeout(TIMEOUT)
         self.data = b""
         self.eof = False
+
+    def start_tls(self, text):
+        """Returns what came of it."""
+        want = dict(word.split("=", 1) for word in text.split())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.set_ciphers(want.get("ciphers", "DEFAULT:@SECLEVEL=0"))
+        if "version" in want:
+            version = ssl.TLSVersion[want["version"].replace(".", "_")]
+            context.minimum_version = context.maximum_version = version
+        if "cert" in want:
+            path = f"{tls_ca.folder()}/{want['cert']}"
+            context.load_cert_chain(path + ".pem", path + ".key")
+        try:
+            self.sock = context.wrap_socket(
+                self.sock, server_hostname=want.get("sni"))
+        except OSError:
+            self.eof = True
+        if self.eof or not self.sock.version():
+            return "<TLS failed>"
+        return f"<{self.sock.version()} {self.sock.cipher()[0]}>"
 
     def send(self, data):
         try:
@@ -114,6 +144,13 @@ def play(dialogue, connect):
         out.append(line)
         if not line or line[0] in "#@":
             continue
+        if line.startswith("T-:"):
+            if peer:
+                peer.close()
+            peer = Peer(connect)
+            out.append("S: " + peer.start_tls(line[3:]))
+            reply()
+            continue
         if peer is None and not is_connect(line):
             peer = Peer(connect)
             greeting = ["S: " + x for x in peer.reply()]
@@ -126,6 +163,9 @@ def play(dialogue, connect):
             reply()
             continue
         kind, _, text = line.partition(": ")
+        if kind == "T" or line == "T:":
+            out.append("S: " + peer.start_tls(text))
+            continue
         if kind.startswith("W"):
             time.sleep(float(text))
             continue

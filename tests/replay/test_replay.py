@@ -9,6 +9,7 @@ import pytest
 
 import postrider
 import replay
+import tls_ca
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -30,6 +31,8 @@ DIALOGUES = sorted(glob.glob(os.path.join(HERE, "*.txt")))
 def test_dialogue(path):
     dialogue = replay.Dialogue(path)
     main = dict(SETTINGS, **dict(dialogue.settings))
+    if "$test_tls" in str(main):
+        main["test_tls"] = tls_ca.folder()
     # Nobody delivers: what is accepted is only looked at.
     with postrider.Instance(main=dict(main, defer_transports="local")) as mta:
         got = replay.play(dialogue, lambda: socket.create_connection(

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/sys/io.h"
 #include "lib/tls/tls_error.h"
 
@@ -15,6 +17,9 @@ struct chains {
 	SSL_CTX *ctx; /* or ssl: where a complete chain goes */
 	SSL *ssl;
 	const char *where; /* file in hand */
+	unsigned block;    /* number of the PEM block in it */
+	char *key_where;   /* where the key is from */
+	unsigned key_block;
 	EVP_PKEY *key;
 	X509 *cert;
 	STACK_OF(X509) * rest;
@@ -28,6 +33,8 @@ forget(struct chains *c)
 	EVP_PKEY_free(c->key);
 	X509_free(c->cert);
 	sk_X509_pop_free(c->rest, X509_free);
+	free(c->key_where);
+	c->key_where = NULL;
 	c->key = NULL;
 	c->cert = NULL;
 	c->rest = NULL;
@@ -53,15 +60,21 @@ use_chain(struct chains *c)
 		log_warn("No private key found in %s", c->where);
 		return false;
 	}
-	if (!c->cert)
-		return complain(c, "private key without certificate");
-	if (!X509_check_private_key(c->cert, c->key))
-		return complain(c, "key and certificate do not match");
+	if (!c->cert) {
+		log_warn("No certs for key at index %u in %s", c->key_block,
+			 c->key_where);
+		return false;
+	}
 	ok = c->ctx
 		 ? SSL_CTX_use_cert_and_key(c->ctx, c->cert, c->key, c->rest, 1)
 		 : SSL_use_cert_and_key(c->ssl, c->cert, c->key, c->rest, 1);
-	if (!ok)
-		return complain(c, "cannot be used");
+	if (!ok) {
+		log_warn("key at index %u in %s does not match next "
+			 "certificate",
+			 c->key_block, c->key_where);
+		tls_error_log();
+		return false;
+	}
 	c->used++;
 	forget(c);
 	return true;
@@ -79,6 +92,8 @@ add_key(struct chains *c, const unsigned char *der, long len)
 		return false;
 	}
 	c->key = key;
+	c->key_where = mem_strdup(c->where);
+	c->key_block = c->block;
 	return true;
 }
 
@@ -121,9 +136,9 @@ add_block(struct chains *c, const char *type, const char *header,
 	return true; /* parameters of a curve, ... */
 }
 
-/* false: logged. blocks: how many there were. */
+/* false: logged. */
 static bool
-add_text(struct chains *c, struct span pem, unsigned *blocks)
+add_text(struct chains *c, struct span pem)
 {
 	BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
 	char *type, *header;
@@ -133,30 +148,21 @@ add_text(struct chains *c, struct span pem, unsigned *blocks)
 
 	if (!bio)
 		log_fatal("out of memory");
-	*blocks = 0;
+	c->block = 0;
 	while (ok && PEM_read_bio(bio, &type, &header, &der, &len)) {
-		++*blocks;
+		c->block++;
 		ok = add_block(c, type, header, der, len);
 		OPENSSL_free(type);
 		OPENSSL_free(header);
 		OPENSSL_clear_free(der, (size_t)len);
 	}
 	BIO_free(bio);
-	if (ok && *blocks == 0) {
+	if (ok && c->block == 0) {
 		log_warn("No PEM data in %s", c->where);
 		ok = false;
 	}
 	tls_error_clear();
 	return ok;
-}
-
-static bool
-read_file(const char *path, struct buf *out)
-{
-	if (io_read_file(path, TLS_PEM_MAX, out))
-		return true;
-	log_warn("error opening chain file: %s: %s", path, strerror(errno));
-	return false;
 }
 
 static void
@@ -167,15 +173,20 @@ wipe(struct buf *b)
 	buf_free(b);
 }
 
+/* opened: false when there is no such file, which is all that is said. */
 static bool
-add_file(struct chains *c, const char *path)
+add_file(struct chains *c, const char *path, bool *opened)
 {
 	struct buf text = BUF_INIT;
-	unsigned blocks;
-	bool ok;
+	bool ok = false;
 
 	c->where = path;
-	ok = read_file(path, &text) && add_text(c, buf_span(&text), &blocks);
+	*opened = io_read_file(path, TLS_PEM_MAX, &text);
+	if (*opened)
+		ok = add_text(c, buf_span(&text));
+	else
+		log_warn("error opening chain file: %s: %s", path,
+			 strerror(errno));
 	wipe(&text);
 	return ok;
 }
@@ -194,59 +205,40 @@ no_password(char *out, int size, int writing, void *arg)
 }
 
 static bool
-read_key(const char *path, const char *what, EVP_PKEY **key)
-{
-	SSL_CTX *scratch = SSL_CTX_new(TLS_method());
-
-	*key = NULL;
-	if (!scratch)
-		log_fatal("out of memory");
-	SSL_CTX_set_default_passwd_cb(scratch, no_password);
-	if (SSL_CTX_use_PrivateKey_file(scratch, path, SSL_FILETYPE_PEM)) {
-		*key = SSL_CTX_get0_privatekey(scratch);
-		EVP_PKEY_up_ref(*key);
-	} else {
-		log_warn("cannot get %s private key from file \"%s\": "
-			 "disabling TLS support",
-			 what, path);
-		tls_error_log();
-	}
-	SSL_CTX_free(scratch);
-	return *key != NULL;
-}
-
-static bool
 load_two(SSL_CTX *ctx, const char *cert_file, const char *key_file,
 	 const char *what)
 {
-	struct chains c = {.ctx = ctx};
-	EVP_PKEY *key = NULL;
-	bool ok = false;
-
-	if (!add_file(&c, cert_file))
-		goto out;
-	EVP_PKEY_free(c.key); /* the other file has it */
-	c.key = NULL;
-	if (!c.cert) {
-		log_warn("error loading chain from %s: no certificate",
-			 cert_file);
-		goto out;
+	SSL_CTX_set_default_passwd_cb(ctx, no_password);
+	if (!SSL_CTX_use_certificate_chain_file(ctx, cert_file)) {
+		log_warn("cannot get %s certificate from file \"%s\": "
+			 "disabling TLS support",
+			 what, cert_file);
+		tls_error_log();
+		return false;
 	}
-	if (!read_key(key_file, what, &key))
-		goto out;
-	if (!X509_check_private_key(c.cert, key)) {
+	if (!SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM)) {
+		log_warn("cannot get %s private key from file \"%s\": "
+			 "disabling TLS support",
+			 what, key_file);
+		tls_error_log();
+		return false;
+	}
+	if (!SSL_CTX_check_private_key(ctx)) {
 		tls_error_clear();
 		log_warn("%s private key in %s does not match public key in "
 			 "%s: disabling TLS support",
 			 what, key_file, cert_file);
-		EVP_PKEY_free(key);
-		goto out;
+		return false;
 	}
-	c.key = key;
-	ok = use_chain(&c);
-out:
-	forget(&c);
-	return ok;
+	return true;
+}
+
+static void
+log_list(const char *list)
+{
+	log_warn("error loading private keys and certificates from: %s: "
+		 "disabling TLS support",
+		 list);
 }
 
 bool
@@ -254,17 +246,13 @@ tls_chain_load_pair(SSL_CTX *ctx, const char *cert_file, const char *key_file,
 		    const char *what)
 {
 	struct chains c = {.ctx = ctx};
-	bool ok;
+	bool ok, opened;
 
 	if (strcmp(cert_file, key_file) != 0)
 		return load_two(ctx, cert_file, key_file, what);
-	ok = add_file(&c, cert_file);
-	if (ok && !use_chain(&c)) {
-		log_warn("error loading private keys and certificates from: "
-			 "%s: disabling TLS support",
-			 cert_file);
-		ok = false;
-	}
+	ok = add_file(&c, cert_file, &opened) && use_chain(&c);
+	if (!ok && opened)
+		log_list(cert_file);
 	forget(&c);
 	return ok;
 }
@@ -277,18 +265,16 @@ tls_chain_load_files(SSL_CTX *ctx, const char *list)
 	struct chains c = {.ctx = ctx, .key_first = true};
 	struct span rest = span_of(list), word;
 	struct buf path = BUF_INIT;
-	bool ok = true;
+	bool ok = true, opened = true;
 
 	while (ok && span_next_token(&rest, ", \t\r\n", &word)) {
 		buf_set(&path, word);
-		ok = add_file(&c, buf_cstr(&path));
+		ok = add_file(&c, buf_cstr(&path), &opened);
 	}
 	c.where = buf_cstr(&path);
 	ok = ok && use_chain(&c);
-	if (!ok)
-		log_warn("error loading private keys and certificates from: "
-			 "%s: disabling TLS support",
-			 list);
+	if (!ok && opened)
+		log_list(list);
 	forget(&c);
 	buf_free(&path);
 	return ok;
@@ -298,11 +284,10 @@ bool
 tls_chain_use(SSL *ssl, struct span pem, const char *where)
 {
 	struct chains c = {.ssl = ssl, .where = where, .key_first = true};
-	unsigned blocks;
 	bool ok;
 
-	ok = pem.len <= TLS_PEM_MAX && add_text(&c, pem, &blocks) &&
-	     use_chain(&c) && c.used > 0;
+	ok = pem.len <= TLS_PEM_MAX && add_text(&c, pem) && use_chain(&c) &&
+	     c.used > 0;
 	forget(&c);
 	return ok;
 }

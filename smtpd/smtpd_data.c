@@ -142,7 +142,8 @@ received_header(struct smtpd *s, struct buf *out)
 		   buf_cstr(&s->peer.name), buf_cstr(&s->peer.rfc_addr));
 	smtpd_tls_received(s, out);
 	buf_printf(out, "\tby %s (%s) with %s%s id %s", conf->myhostname,
-		   conf->mail_name, s->protocol, s->tls.active ? "S" : "",
+		   conf->mail_name, s->protocol,
+		   s->tls.active && !strcmp(s->protocol, "ESMTP") ? "S" : "",
 		   smtpd_queue_id(s));
 	if (m->n_rcpts == 1) {
 		buf_append_cstr(out, "\n\tfor <");

@@ -118,6 +118,8 @@ on_step(const SSL *ssl, int where, int ret)
 
 	if (where & SSL_CB_LOOP)
 		log_info("%s:%s", side, SSL_state_string_long(ssl));
+	else if ((where & SSL_CB_ALERT) && (ret & 0xff) == SSL_AD_CLOSE_NOTIFY)
+		return; /* the good end */
 	else if (where & SSL_CB_ALERT)
 		log_info("SSL3 alert %s:%s:%s",
 			 where & SSL_CB_READ ? "read" : "write",
@@ -225,6 +227,9 @@ tls_session_accept(struct tls_context *t, struct stream *s,
 		tls_stream_close(s, 0);
 		return false;
 	}
+	if (t->config.log_level >= 2 && SSL_session_reused(ssl))
+		log_info("%s: Reusing old session (RFC 5077 session ticket)",
+			 wish->peer);
 	tls_describe(t, ssl, wish->peer, facts);
 	if (t->config.log_level >= 1)
 		tls_describe_log(facts, wish->peer);

@@ -28,6 +28,16 @@
 
 static char folder[] = "/tmp/postrider-unit-XXXXXX";
 
+static struct conf settings = {
+    .tls_high_cipherlist = "aNULL:-aNULL:HIGH:@STRENGTH",
+    .tls_medium_cipherlist = "aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH",
+    .tls_low_cipherlist = "LOW",
+    .tls_export_cipherlist = "EXPORT",
+    .tls_null_cipherlist = "eNULL:!aNULL",
+    .tls_ssl_options = "",
+    .tls_disable_workarounds = "",
+};
+
 static void
 quiet(enum log_level level, const char *process, const char *line)
 {
@@ -97,17 +107,13 @@ test_ciphers(void **state)
 static void
 test_options(void **state)
 {
-	struct conf mine = *conf;
-	const struct conf *old = conf;
-
 	(void)state;
 	assert_int_equal(tls_options(), SSL_OP_ALL);
-	mine.tls_ssl_options = "no_ticket, NOSUCH 0x400000";
-	mine.tls_disable_workarounds = "TLSEXT_PADDING, NETSCAPE_CHALLENGE_BUG";
-	conf = &mine;
+	settings.tls_ssl_options = "no_ticket, NOSUCH 0x400000";
+	settings.tls_disable_workarounds =
+	    "TLSEXT_PADDING, NETSCAPE_CHALLENGE_BUG";
 	assert_int_equal(tls_options(), (SSL_OP_ALL & ~SSL_OP_TLSEXT_PADDING) |
 					    SSL_OP_NO_TICKET | 0x400000);
-	conf = old;
 }
 
 static void
@@ -666,13 +672,10 @@ test_watch(void **state)
 static int
 setup(void **state)
 {
-	struct conf_args args = {.program = "test_tls", .config_dir = folder};
-
 	(void)state;
 	if (!mkdtemp(folder))
 		return -1;
-	write_file("main.cf", "");
-	conf_load(&args);
+	conf = &settings;
 	log_set_sink(quiet);
 	key = EVP_EC_gen("P-256");
 	return key ? 0 : -1;

@@ -10,6 +10,7 @@
 #include "lib/tls/tls_cert.h"
 #include "lib/tls/tls_chain.h"
 #include "lib/tls/tls_describe.h"
+#include "lib/tls/tls_dump.h"
 #include "lib/tls/tls_error.h"
 #include "lib/tls/tls_params.h"
 #include "lib/tls/tls_stream.h"
@@ -221,12 +222,14 @@ tls_session_accept(struct tls_context *t, struct stream *s,
 	}
 	SSL_set_accept_state(ssl);
 	tls_verify_begin(ssl, wish->need_cert);
+	tls_dump_want(ssl, t->config.log_level);
 	how = tls_stream_start(s, ssl, wish->timeout);
 	if (how != TLS_HANDSHAKE_OK) {
 		log_failure(how, wish->peer);
 		tls_stream_close(s, 0);
 		return false;
 	}
+	tls_dump_handshake_done(ssl);
 	if (t->config.log_level >= 2 && SSL_session_reused(ssl))
 		log_info("%s: Reusing old session (RFC 5077 session ticket)",
 			 wish->peer);

@@ -9,6 +9,7 @@
 
 #include "lib/base/log.h"
 #include "lib/sys/io.h"
+#include "lib/tls/tls_dump.h"
 #include "lib/tls/tls_error.h"
 
 /* ---- the socket as a BIO that never waits ---- */
@@ -126,7 +127,10 @@ tls_read(struct stream *s, void *data, size_t len)
 
 	errno = 0;
 	n = SSL_read_ex(s->ops_data, data, len, &done);
-	return n > 0 ? (ssize_t)done : failed(s, n);
+	if (n <= 0)
+		return failed(s, n);
+	tls_dump_text(s->ops_data, "Read", data, done);
+	return (ssize_t)done;
 }
 
 static ssize_t
@@ -137,7 +141,10 @@ tls_write(struct stream *s, const void *data, size_t len)
 
 	errno = 0;
 	n = SSL_write_ex(s->ops_data, data, len, &done);
-	return n > 0 ? (ssize_t)done : failed(s, n);
+	if (n <= 0)
+		return failed(s, n);
+	tls_dump_text(s->ops_data, "Write", data, done);
+	return (ssize_t)done;
 }
 
 static bool
@@ -194,6 +201,7 @@ tls_stream_start(struct stream *s, SSL *ssl, int64_t usec)
 	int64_t deadline = io_monotonic() + usec;
 	BIO *b = new_bio(s);
 
+	tls_dump_attach(ssl, b);
 	SSL_set_bio(ssl, b, b);
 	stream_flush(s);
 	stream_set_ops(s, &tls_ops, ssl);

@@ -483,7 +483,7 @@ child_ended(struct child *c, int status)
 		current_ended(s, c, status != 0);
 	} else if (s && s->next_one == c) {
 		s->next_one = NULL;
-		if (status != 0)
+		if (status != 0 && !c->draining)
 			log_warn("%s: bad command startup -- the old process "
 				 "stays",
 				 c->path);

@@ -2,14 +2,15 @@
 """TLS in smtpd: certificates of an own authority, what is on the wire, session
 resumption, certificates that are replaced, clients that misbehave. Replies and
 log lines are in tests/replay/tls_*.txt."""
-import glob
 import os
+import pathlib
 import re
 import shutil
 import smtplib
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -415,8 +416,14 @@ def wait_serial(port, folder, old, timeout=15):
 
 
 @pytest.fixture
-def renewed(folder, tmp_path):
-    """A copy of the certificate, and a new one."""
+def renewed(folder):
+    """A copy of the certificate, and a new one. Not below pytest's own folder,
+    which is root's."""
+    with tempfile.TemporaryDirectory(prefix="postrider-tls-") as name:
+        yield fill(pathlib.Path(name), folder)
+
+
+def fill(tmp_path, folder):
     os.chmod(tmp_path, 0o755)
     for name in ("rsa", "ec"):
         for ext in ("pem", "key"):
@@ -508,6 +515,37 @@ def test_key_that_only_root_may_read(renewed, folder):
     os.chmod(renewed, 0o700)
     with postrider.Instance(main=paths(renewed)) as mta:
         old = serial(mta.port, folder)
+        os.replace(renewed / "new.key", renewed / "rsa.key")
+        os.replace(renewed / "new.pem", renewed / "rsa.pem")
+        wait_serial(mta.port, folder, old)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_chroot(renewed, folder):
+    port = postrider.free_port()
+    os.chmod(renewed, 0o700)
+    with postrider.Instance(main=paths(renewed), port=port, master={
+            "smtp inet": f"127.0.0.1:{port} inet n - y - - smtpd"}) as mta:
+        context = trusting(folder)
+        _, session = resumed(port, context, None)
+        assert resumed(port, context, session)[0]
+        old = serial(port, folder)
+        os.replace(renewed / "new.key", renewed / "rsa.key")
+        os.replace(renewed / "new.pem", renewed / "rsa.pem")
+        wait_serial(port, folder, old)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_as_an_ordinary_user(renewed, folder):
+    user = "nobody"
+    for path in renewed.iterdir():
+        shutil.chown(path, user)
+    shutil.chown(renewed, user)
+    with postrider.Instance(main=paths(renewed), user=user) as mta:
+        context = trusting(folder)
+        old = serial(mta.port, folder)
+        _, session = resumed(mta.port, context, None)
+        assert resumed(mta.port, context, session)[0]
         os.replace(renewed / "new.key", renewed / "rsa.key")
         os.replace(renewed / "new.pem", renewed / "rsa.pem")
         wait_serial(mta.port, folder, old)

@@ -5,6 +5,8 @@ A dialogue file holds lines of these forms:
 
     # comment
     @ name = value      a main.cf setting of the server under test
+    @@ name = value; .. from here on: another service of the same server, with
+                        these settings on its master.cf line
     C: text             sent with CR LF, then one reply is read
     C+: text            sent with CR LF together with what follows
     R: text             sent as it is (escapes of a Python bytes literal),
@@ -42,14 +44,26 @@ class Dialogue:
     def __init__(self, path):
         self.path = path
         self.settings = []
+        self.services = []
+        self.service = 0  # that is played to; 0: the first
         self.lines = []
         with open(path, encoding="utf-8") as f:
             for line in f:
                 line = line.rstrip("\n")
+                if line.startswith("@@ "):
+                    self.services.append([x.strip() for x in
+                                          line[3:].split(";")])
                 if line.startswith("@ "):
                     name, _, value = line[2:].partition("=")
                     self.settings.append((name.strip(), value.strip()))
                 self.lines.append(line)
+
+
+    def master_lines(self, ports):
+        """Lines of master.cf for the further services."""
+        return [f"127.0.0.1:{port} inet n - n - - smtpd" +
+                "".join(f" -o {{ {x} }}" for x in options)
+                for port, options in zip(ports, self.services)]
 
 
 class Peer:
@@ -131,6 +145,7 @@ def play(dialogue, connect):
     """Drive a server, connect() being a socket to it; returns the dialogue's
     lines with its replies."""
     out = []
+    dialogue.service = 0
     peer = None
     pending = b""
     waiting = 0
@@ -142,6 +157,11 @@ def play(dialogue, connect):
         if line.startswith("S: ") or line == "S:":
             continue
         out.append(line)
+        if line.startswith("@@ "):
+            if peer:
+                peer.close()
+            peer = None
+            dialogue.service += 1
         if not line or line[0] in "#@":
             continue
         if line.startswith("T-:"):

@@ -597,6 +597,60 @@ def test_a_level_that_does_not_exist(folder):
         mta.wait_log('fatal: Invalid TLS level "sometimes"')
 
 
+def test_sni_table(folder):
+    """As postmap -F makes it: the keys are in the table."""
+    with tempfile.TemporaryDirectory(prefix="postrider-tls-") as name:
+        source = f"{name}/sni"
+        tls_ca.issue(folder, "third", "third.example.com")
+        with open(source, "w") as out:
+            for host in ("other", "third"):
+                out.write(f"{host}.example.com {folder}/{host}.key, "
+                          f"{folder}/{host}.pem\n")
+        os.chmod(name, 0o755)
+        with postrider.Instance(main=settings(
+                folder, tls_server_sni_maps=f"hash:{source}")) as mta:
+            done = mta.command("postmap", "-F", f"hash:{source}")
+            assert done.returncode == 0, done.stderr
+            for host in ("other", "third", "mx"):
+                context = trusting(folder)  # and it checks the name
+                sock = started(mta.port, context, sni=f"{host}.example.com")
+                say(sock, "QUIT")
+                sock.close()
+            # A broken entry refuses that name only.
+            with open(source, "w") as out:
+                out.write(f"other.example.com {folder}/other.pem\n"
+                          f"third.example.com {folder}/third.key, "
+                          f"{folder}/third.pem\n")
+            mta.command("postmap", "-F", f"hash:{source}")
+            time.sleep(1.1)
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                started(mta.port, trusting(folder), sni="other.example.com")
+            sock = started(mta.port, trusting(folder),
+                           sni="third.example.com")
+            say(sock, "QUIT")
+
+
+def test_no_leak(folder):
+    main = settings(folder, max_use="100000", smtpd_tls_ask_ccert="yes")
+    port = postrider.free_port()
+    with postrider.Instance(main=main, port=port, master={
+            "smtp inet": f"127.0.0.1:{port} inet n - n - 1 smtpd"}) as mta:
+        context = trusting(folder)
+        context.load_cert_chain(f"{folder}/client.pem", f"{folder}/client.key")
+        sizes = []
+        for count in (400, 300):
+            for i in range(count):
+                sock = started(port, context)
+                if i % 3:
+                    say(sock, "EHLO c.example")
+                    say(sock, "QUIT")
+                sock.close()
+            parent = min(mta.pids("smtpd"))
+            sizes.append(max(private_kib(pid) for pid in mta.pids("smtpd")
+                             if pid != parent))
+        assert sizes[1] < sizes[0] + 60, sizes
+
+
 @pytest.mark.parametrize("level", ["3", "4"])
 def test_dumps(folder, level):
     with postrider.Instance(main=settings(

@@ -40,12 +40,11 @@ text_name(const X509_NAME *name, int nid, const char *label, const char *peer,
 	    &text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
 	if (len < 0) {
 		tls_error_clear();
-		log_warn("tls_text_name: %s: error decoding peer %s", peer,
-			 label);
+		log_warn("%s: peer %s cannot be decoded", peer, label);
 		return false;
 	}
 	if (len > TLS_NAME_MAX)
-		log_warn("tls_text_name: %s: peer %s too long: %d", peer, label,
+		log_warn("%s: peer %s of %d bytes is too long", peer, label,
 			 len);
 	else if (has_control(text, (size_t)len) ||
 		 !utf8_valid((char *)text, (size_t)len))

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <openssl/conf.h>
-#include <openssl/pem.h>
+#include <openssl/decoder.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +31,19 @@ start_library(void)
 						     conf->tls_config_name);
 	if (!strcmp(file, "none"))
 		flags = OPENSSL_INIT_NO_LOAD_CONFIG;
-	else if (ok && strcmp(file, "default") != 0)
+	else if (ok && strcmp(file, "default") != 0) {
 		ok = OPENSSL_INIT_set_config_filename(settings, file);
+		/* One that was asked for must be there. */
+		OPENSSL_INIT_set_config_file_flags(settings, 0);
+	}
 	ok = ok && OPENSSL_init_ssl(flags, settings);
 	OPENSSL_INIT_free(settings);
 	if (!ok) {
-		log_warn("error loading the \"%s\" settings from the \"%s\" "
-			 "OpenSSL configuration file: disabling TLS support",
-			 conf->tls_config_name, file);
+		log_warn("error loading the '%s' settings from the %s OpenSSL "
+			 "configuration file, disabling TLS support",
+			 *conf->tls_config_name ? conf->tls_config_name
+						: "global",
+			 file);
 		tls_error_log();
 	}
 	return ok;
@@ -95,8 +100,8 @@ set_authorities(struct tls_context *t)
 	}
 	if (conf->tls_append_default_CA &&
 	    !SSL_CTX_set_default_verify_paths(t->ctx)) {
-		log_info("cannot set default OpenSSL certificate verification "
-			 "paths: disabling TLS support");
+		log_warn("the system's Certification Authorities cannot be "
+			 "loaded: disabling TLS support");
 		tls_error_log();
 		return false;
 	}
@@ -148,11 +153,26 @@ set_certificates(struct tls_context *t)
 	return load_legacy(t);
 }
 
+static EVP_PKEY *
+decode_dh(BIO *bio)
+{
+	EVP_PKEY *key = NULL;
+	OSSL_DECODER_CTX *d = OSSL_DECODER_CTX_new_for_pkey(
+	    &key, "PEM", NULL, "DH", EVP_PKEY_KEY_PARAMETERS, NULL, NULL);
+
+	if (!d || !OSSL_DECODER_from_bio(d, bio)) {
+		EVP_PKEY_free(key);
+		key = NULL;
+	}
+	OSSL_DECODER_CTX_free(d);
+	return key;
+}
+
 static void
 set_dh(struct tls_context *t)
 {
 	const char *file = t->config.dh_file;
-	EVP_PKEY *dh = NULL;
+	EVP_PKEY *dh;
 	BIO *bio;
 
 	SSL_CTX_set_dh_auto(t->ctx, 1);
@@ -166,14 +186,14 @@ set_dh(struct tls_context *t)
 		tls_error_clear();
 		return;
 	}
-	dh = PEM_read_bio_Parameters(bio, NULL);
+	dh = decode_dh(bio);
 	BIO_free(bio);
 	if (dh && SSL_CTX_set0_tmp_dh_pkey(t->ctx, dh)) {
 		SSL_CTX_set_dh_auto(t->ctx, 0);
 		return;
 	}
 	EVP_PKEY_free(dh);
-	log_warn("error reading DH parameters from \"%s\" -- using "
+	log_warn("error decoding DH parameters from file \"%s\" -- using "
 		 "compiled-in defaults",
 		 file);
 	tls_error_log();
@@ -279,7 +299,7 @@ tls_context_new(const struct tls_config *c)
 	t->ctx =
 	    SSL_CTX_new(c->server ? TLS_server_method() : TLS_client_method());
 	if (!t->ctx) {
-		log_warn("cannot allocate %s SSL_CTX: disabling TLS support",
+		log_warn("OpenSSL gives no %s context: disabling TLS support",
 			 c->server ? "server" : "client");
 		tls_error_log();
 		goto fail;

@@ -211,7 +211,7 @@ tls_session_accept(struct tls_context *t, struct stream *s,
 	tls_error_clear();
 	ssl = SSL_new(t->ctx);
 	if (!ssl) {
-		log_warn("Could not allocate 'TLScontext->con' with SSL_new()");
+		log_warn("%s: OpenSSL gives no connection", wish->peer);
 		tls_error_log();
 		return false;
 	}

@@ -39,8 +39,10 @@ log_issuer(X509_STORE_CTX *x, const char *peer)
 static void
 log_reason(X509_STORE_CTX *x, const char *peer, bool of_client)
 {
-	const char *role = of_client ? "client" : "server";
 	int error = X509_STORE_CTX_get_error(x);
+	const char *role = X509_STORE_CTX_get_error_depth(x) > 0 ? "CA"
+			   : of_client                           ? "client"
+								 : "server";
 
 	switch (error) {
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
@@ -72,8 +74,10 @@ log_reason(X509_STORE_CTX *x, const char *peer, bool of_client)
 			 peer, role);
 		break;
 	default:
-		log_info("certificate verification failed for %s: num=%d:%s",
-			 peer, error, X509_verify_cert_error_string(error));
+		log_info("%s certificate verification failed for %s: "
+			 "num=%d:%s",
+			 role, peer, error,
+			 X509_verify_cert_error_string(error));
 	}
 }
 

@@ -716,7 +716,9 @@ def test_hostile_handshakes(folder):
         assert serial(port, folder)
         log = mta.log()
         assert "killed" not in log and "panic" not in log, log
-        assert all(private_kib(pid) < 4000 for pid in mta.pids("smtpd"))
+        if "asan" not in mta.b:  # whose shadow is private
+            assert all(private_kib(pid) < 4000
+                       for pid in mta.pids("smtpd"))
 
 
 def recorded_hello(folder):

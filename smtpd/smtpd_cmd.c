@@ -9,6 +9,7 @@
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
+#include "smtpd/smtpd_sasl.h"
 
 enum { ETRN_LOG_MAX = 100 };
 
@@ -89,13 +90,16 @@ cmd_ehlo(struct smtpd *s, struct span arg)
 	    {size, !(off & EHLO_SIZE)},
 	    {"VRFY", !(off & EHLO_VRFY) && !conf->disable_vrfy_command},
 	    {"ETRN", !(off & EHLO_ETRN)},
+	    {NULL, true}, /* AUTH */
 	    {"ENHANCEDSTATUSCODES", !(off & EHLO_ENHANCED)},
 	    {"8BITMIME", !(off & EHLO_8BITMIME)},
 	    {"DSN", !(off & EHLO_DSN)},
 	};
 	strvec_add(&lines, conf->myhostname);
 	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++)
-		if (offers[i].on)
+		if (!offers[i].text)
+			smtpd_sasl_ehlo(s, &lines);
+		else if (offers[i].on)
 			strvec_add(&lines, offers[i].text);
 	for (size_t i = 0; i < lines.n; i++)
 		smtpd_reply(s, "250%c%s", i + 1 < lines.n ? '-' : ' ',
@@ -173,14 +177,6 @@ cmd_etrn(struct smtpd *s, struct span arg)
 }
 
 static bool
-cmd_auth(struct smtpd *s, struct span arg)
-{
-	(void)arg;
-	smtpd_reply(s, "503 5.5.1 Error: authentication not enabled");
-	return false;
-}
-
-static bool
 cmd_starttls(struct smtpd *s, struct span arg)
 {
 	(void)arg;
@@ -212,7 +208,7 @@ const struct smtpd_command smtpd_commands[] = {
     {"XCLIENT", cmd_xclient, CMD_ENDS_GROUP},
     {"XFORWARD", cmd_xclient, CMD_ENDS_GROUP},
     {"STARTTLS", cmd_starttls, CMD_ENDS_GROUP},
-    {"AUTH", cmd_auth, CMD_ENDS_GROUP},
+    {"AUTH", smtpd_cmd_auth, 0},
     {"MAIL", smtpd_cmd_mail, 0},
     {"RCPT", smtpd_cmd_rcpt, 0},
     {"DATA", smtpd_cmd_data, CMD_ENDS_GROUP},

@@ -58,7 +58,12 @@ def compare(scratch, path, number):
     dialogue = replay.Dialogue(path)
     main = dict(SETTINGS, smtpd_peername_lookup="no", in_flow_delay="0",
                 defer_transports="local smtp")
-    main.update(dialogue.settings)
+    with replay.settings_of(dialogue) as settings:
+        main.update(settings)
+        return compare_with(scratch, dialogue, main, number)
+
+
+def compare_with(scratch, dialogue, main, number):
     port = postrider.free_port()
     theirs = oracle.Postfix(scratch, port, main=main, name=f"o{number}")
     theirs.start()

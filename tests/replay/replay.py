@@ -15,6 +15,9 @@ A dialogue file holds lines of these forms:
     --                  a new connection (its greeting is read first)
     -- ADDRESS          the same, from this address
 
+AUTH_SERVER in a setting stands for a scripted authentication server
+(tests/lib/auth_server.py) that runs meanwhile.
+
 Queue ids in replies are replaced by QID. An end of the connection is written
 "S: <EOF>", no reply within the time limit "S: <NONE>".
 
@@ -22,6 +25,7 @@ Queue ids in replies are replaced by QID. An end of the connection is written
 """
 
 import ast
+import contextlib
 import re
 import socket
 import sys
@@ -87,6 +91,19 @@ class Peer:
 
     def close(self):
         self.sock.close()
+
+
+@contextlib.contextmanager
+def settings_of(dialogue):
+    """Its settings, as a list of pairs, with the servers that they name."""
+    if any("AUTH_SERVER" in value for _, value in dialogue.settings):
+        from auth_server import AuthServer
+        with AuthServer() as auth:
+            yield [(name, value.replace("AUTH_SERVER",
+                                        f"inet:127.0.0.1:{auth.port}"))
+                   for name, value in dialogue.settings]
+    else:
+        yield dialogue.settings
 
 
 def raw(text):

@@ -29,11 +29,12 @@ DIALOGUES = sorted(glob.glob(os.path.join(HERE, "*.txt")))
 @pytest.mark.parametrize("path", DIALOGUES, ids=os.path.basename)
 def test_dialogue(path):
     dialogue = replay.Dialogue(path)
-    main = dict(SETTINGS, **dict(dialogue.settings))
-    # Nobody delivers: what is accepted is only looked at.
-    with postrider.Instance(main=dict(main, defer_transports="local")) as mta:
-        got = replay.play(dialogue, lambda: socket.create_connection(
-            ("127.0.0.1", mta.port)))
+    with replay.settings_of(dialogue) as settings:
+        # Nobody delivers: what is accepted is only looked at.
+        main = dict(SETTINGS, defer_transports="local", **dict(settings))
+        with postrider.Instance(main=main) as mta:
+            got = replay.play(dialogue, lambda: socket.create_connection(
+                ("127.0.0.1", mta.port)))
     assert got == dialogue.lines
 
 

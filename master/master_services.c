@@ -170,13 +170,13 @@ add_line(const struct master_service *m)
 /* Services that master.cf need not mention. */
 static void
 add_builtin(const struct mastercf *cf, const char *name, const char *command,
-	    enum master_type type, bool is_private)
+	    enum master_type type, bool is_private, bool unpriv)
 {
 	struct master_service m = {
 	    .name = (char *)(uintptr_t)name,
 	    .type = type,
 	    .private = is_private,
-	    .unpriv = true,
+	    .unpriv = unpriv,
 	    .maxproc = 1,
 	    .command = (char *)(uintptr_t)command,
 	};
@@ -192,11 +192,12 @@ fill_table(const struct mastercf *cf)
 		if (wants_process(&cf->v[i]))
 			add_line(&cf->v[i]);
 	}
-	add_builtin(cf, "lookup", "lookup", MASTER_UNIX, true);
-	add_builtin(cf, "resolver", "resolver", MASTER_UNIX, true);
+	add_builtin(cf, "lookup", "lookup", MASTER_UNIX, true, true);
+	add_builtin(cf, "resolver", "resolver", MASTER_UNIX, true, true);
+	add_builtin(cf, "authd", "authd", MASTER_UNIX, true, false);
 	if (*conf->maillog_file)
 		add_builtin(cf, conf->postlog_service_name, "postlogd",
-			    MASTER_UNIX_DGRAM, false);
+			    MASTER_UNIX_DGRAM, false, true);
 }
 
 static void

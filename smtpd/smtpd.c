@@ -8,6 +8,7 @@
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_footer.h"
+#include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_session.h"
 #include "smtpd/smtpd_text.h"
 #include "smtpd/smtpd_tls.h"
@@ -47,6 +48,7 @@ init(void)
 	smtpd_footer_open();
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
+	smtpd_sasl_open();
 	smtpd_session_open();
 }
 

@@ -56,6 +56,7 @@ smtpd_access_open(void)
 	smtpd_dns_open();
 	smtpd_dnsxl_open();
 	smtpd_permit_open();
+	smtpd_checks_sasl_open();
 	for (size_t i = 0; i < LIST_COUNT; i++)
 		lists[i] =
 		    smtpd_rules_compile(params[i].name, params[i].text, i);

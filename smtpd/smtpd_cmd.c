@@ -9,6 +9,7 @@
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
+#include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_tls.h"
 
 enum { ETRN_LOG_MAX = 100 };
@@ -91,13 +92,16 @@ cmd_ehlo(struct smtpd *s, struct span arg)
 	    {"VRFY", !(off & EHLO_VRFY) && !conf->disable_vrfy_command},
 	    {"ETRN", !(off & EHLO_ETRN)},
 	    {"STARTTLS", smtpd_tls_offered(s)},
+	    {NULL, true}, /* AUTH */
 	    {"ENHANCEDSTATUSCODES", !(off & EHLO_ENHANCED)},
 	    {"8BITMIME", !(off & EHLO_8BITMIME)},
 	    {"DSN", !(off & EHLO_DSN)},
 	};
 	strvec_add(&lines, conf->myhostname);
 	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++)
-		if (offers[i].on)
+		if (!offers[i].text)
+			smtpd_sasl_ehlo(s, &lines);
+		else if (offers[i].on)
 			strvec_add(&lines, offers[i].text);
 	for (size_t i = 0; i < lines.n; i++)
 		smtpd_reply(s, "250%c%s", i + 1 < lines.n ? '-' : ' ',
@@ -175,14 +179,6 @@ cmd_etrn(struct smtpd *s, struct span arg)
 }
 
 static bool
-cmd_auth(struct smtpd *s, struct span arg)
-{
-	(void)arg;
-	smtpd_reply(s, "503 5.5.1 Error: authentication not enabled");
-	return false;
-}
-
-static bool
 cmd_xclient(struct smtpd *s, struct span arg)
 {
 	(void)arg;
@@ -206,7 +202,7 @@ const struct smtpd_command smtpd_commands[] = {
     {"XCLIENT", cmd_xclient, CMD_ENDS_GROUP | CMD_CLEAR},
     {"XFORWARD", cmd_xclient, CMD_ENDS_GROUP},
     {"STARTTLS", smtpd_cmd_starttls, CMD_ENDS_GROUP | CMD_CLEAR},
-    {"AUTH", cmd_auth, CMD_ENDS_GROUP},
+    {"AUTH", smtpd_cmd_auth, 0},
     {"MAIL", smtpd_cmd_mail, 0},
     {"RCPT", smtpd_cmd_rcpt, 0},
     {"DATA", smtpd_cmd_data, CMD_ENDS_GROUP},

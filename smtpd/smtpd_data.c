@@ -14,6 +14,7 @@
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_drop.h"
 #include "smtpd/smtpd_rules.h"
+#include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_tls.h"
 
 static struct match_list *bare_exclusions;
@@ -98,6 +99,18 @@ fill_envelope(struct smtpd *s, struct envelope *e)
 	e->sasl_sender = copy_or_null(&s->sasl.sender);
 }
 
+static void
+log_client(const struct smtpd *s)
+{
+	struct buf line = BUF_INIT;
+
+	buf_printf(&line, "%s: client=%s", smtpd_queue_id(s),
+		   buf_cstr(&s->peer.namaddr));
+	smtpd_sasl_append_log(s, &line);
+	log_info("%s", buf_cstr(&line));
+	buf_free(&line);
+}
+
 bool
 smtpd_data_open(struct smtpd *s, struct why *why)
 {
@@ -116,12 +129,23 @@ smtpd_data_open(struct smtpd *s, struct why *why)
 	}
 	if (!m->cleanup && !m->drop)
 		return false;
-	log_info("%s: client=%s", buf_cstr(&m->queue_id),
-		 buf_cstr(&s->peer.namaddr));
+	log_client(s);
 	return true;
 }
 
 /* ---- Received: ---- */
+
+static void
+authenticated_comment(const struct smtpd *s, struct buf *out)
+{
+	struct span name = buf_span(&s->sasl.username);
+
+	buf_append_cstr(out, "\t(Authenticated sender: ");
+	for (size_t i = 0; i < name.len; i++)
+		buf_append_byte(
+		    out, memchr("()\\", name.data[i], 3) ? '?' : name.data[i]);
+	buf_append_cstr(out, ")\n");
+}
 
 /*
  * RFC 5321 section 4.4. The recipient is shown only when it is the only one:
@@ -133,6 +157,7 @@ received_header(struct smtpd *s, struct buf *out)
 	const struct smtpd_mail *m = &s->mail;
 	time_t now = time(NULL);
 	struct tm tm;
+	bool esmtp = !strcmp(s->protocol, "ESMTP");
 	char date[100];
 
 	localtime_r(&now, &tm);
@@ -141,10 +166,13 @@ received_header(struct smtpd *s, struct buf *out)
 		   buf_cstr(s->helo.len ? &s->helo : &s->peer.name),
 		   buf_cstr(&s->peer.name), buf_cstr(&s->peer.rfc_addr));
 	smtpd_tls_received(s, out);
-	buf_printf(out, "\tby %s (%s) with %s%s id %s", conf->myhostname,
+	if (s->sasl.username.len && conf->smtpd_sasl_authenticated_header)
+		authenticated_comment(s, out);
+	/* RFC 3848: ESMTPS, ESMTPA, ESMTPSA. */
+	buf_printf(out, "\tby %s (%s) with %s%s%s id %s", conf->myhostname,
 		   conf->mail_name, s->protocol,
-		   s->tls.active && !strcmp(s->protocol, "ESMTP") ? "S" : "",
-		   smtpd_queue_id(s));
+		   esmtp && s->tls.active ? "S" : "",
+		   esmtp && s->sasl.username.len ? "A" : "", smtpd_queue_id(s));
 	if (m->n_rcpts == 1) {
 		buf_append_cstr(out, "\n\tfor <");
 		addr_quote(span_of(m->rcpts[0].address), out);

@@ -16,6 +16,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_route.h"
+#include "smtpd/smtpd_sasl.h"
 
 enum { ENVID_MAX = 100, ADDRESS_MAX = 1024 };
 
@@ -138,7 +139,7 @@ mail_param(struct smtpd *s, struct span key, struct span value)
 	if (span_equal_cstr_nocase(key, "SIZE"))
 		return parse_size(s, value);
 	if (span_equal_cstr_nocase(key, "AUTH"))
-		return true; /* nobody has authenticated: it says nothing */
+		return smtpd_sasl_mail_param(s, value);
 	if (span_equal_cstr_nocase(key, "ENVID"))
 		return !dsn_disabled(s) && parse_envid(s, value);
 	if (span_equal_cstr_nocase(key, "RET"))

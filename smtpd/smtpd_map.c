@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* check_*_access: the keys that are looked up (access(5)). */
 #include "smtpd/smtpd_map.h"
+
 #include "lib/addr/addr.h"
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "lib/route/route.h"
+#include "smtpd/smtpd_sasl.h"
 
 /* ---- keys ---- */
 
@@ -292,4 +294,24 @@ RULE_FN(check_ccert_map)
 			    find(&l, buf_span(&s->tls.key_fingerprint), false);
 	}
 	return smtpd_map_finish(&l, found, why);
+}
+
+RULE_FN(check_sasl_map)
+{
+	struct lookup l = {
+	    s,
+	    r->table,
+	    {buf_cstr(&s->sasl.username), "SASL login name", LIST_CLIENT},
+	    BUF_INIT,
+	    BUF_INIT,
+	    TABLE_ABSENT};
+
+	(void)about;
+	if (!smtpd_sasl_enabled()) {
+		log_warn("restriction `check_sasl_access' ignored: no SASL "
+			 "support");
+		return VERDICT_DUNNO;
+	}
+	return smtpd_map_finish(
+	    &l, find(&l, buf_span(&s->sasl.username), false), why);
 }

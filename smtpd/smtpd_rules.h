@@ -153,6 +153,12 @@ RULE_FN(check_rhsbl);  /* value: enum dns_subject */
 RULE_FN(check_mx_map); /* likewise */
 RULE_FN(check_ns_map);
 RULE_FN(check_a_map);
+RULE_FN(check_sasl_map);
+RULE_FN(check_sasl_authenticated);
+RULE_FN(check_sender_login);
+RULE_FN(check_auth_sender_login);
+RULE_FN(check_unauth_sender_login);
+RULE_FN(check_known_sender_login);
 
 /* Whose domain is looked up. */
 enum dns_subject {
@@ -177,5 +183,7 @@ void smtpd_permit_open(void);
  * parameter wants it. */
 void smtpd_permit_log(struct smtpd *s, const char *action,
 		      const struct subject *about, const char *from);
+/* Open smtpd_sender_login_maps. */
+void smtpd_checks_sasl_open(void);
 
 #endif

@@ -13,6 +13,7 @@
 #include "lib/tls/tls_session.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
+#include "smtpd/smtpd_sasl.h"
 
 enum {
 	LIFE_MIN = 120, /* seconds a session can be resumed */
@@ -273,8 +274,7 @@ forget_clear_text(struct smtpd *s)
 {
 	smtpd_mail_reset(s);
 	buf_free(&s->helo);
-	buf_free(&s->sasl.username);
-	buf_free(&s->sasl.method);
+	smtpd_sasl_forget(s);
 }
 
 static void

@@ -26,10 +26,8 @@ enter_root(const char *root)
 }
 
 static void
-become(const char *name, const struct passwd *pw)
+become(const struct passwd *pw)
 {
-	if (initgroups(name, pw->pw_gid) < 0)
-		log_fatal("initgroups(%s): %m", name);
 	if (setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0)
 		log_fatal("setgid(%ld): %m", (long)pw->pw_gid);
 	if (setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
@@ -61,17 +59,19 @@ jail(const struct jail *j)
 	bool root = geteuid() == 0;
 	struct passwd *pw = NULL;
 
-	/* The password file is out of reach after chroot. */
+	/* The user and group files are out of reach after chroot. */
 	if (root && j->user) {
 		errno = 0;
 		pw = getpwnam(j->user);
 		if (!pw)
 			log_fatal("unknown user: %s", j->user);
+		if (initgroups(j->user, pw->pw_gid) < 0)
+			log_fatal("initgroups(%s): %m", j->user);
 	}
 	if (root && j->root)
 		enter_root(j->root);
 	if (pw)
-		become(j->user, pw);
+		become(pw);
 	lower_limits(j);
 }
 

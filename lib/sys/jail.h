@@ -2,7 +2,7 @@
 /*
  * jail - the only code that gives up privilege.
  *
- * Order: chroot(root) and chdir("/") when root is not NULL; initgroups and
+ * Order: initgroups for user; chroot(root) and chdir("/") when root is not NULL;
  * setresgid, setresuid to user for good; no_new_privs; RLIMIT_CORE 0; close
  * what must not be inherited. Any failure is fatal. Without root (an ordinary
  * user runs the suite) changing uid and chroot are skipped; what is left is

@@ -16,7 +16,6 @@ for folder in ("../lib", "../replay"):
 import oracle  # noqa: E402
 import postrider  # noqa: E402
 import replay  # noqa: E402
-import tls_ca  # noqa: E402
 from buildtree import PATIENCE  # noqa: E402
 from test_replay import SETTINGS  # noqa: E402
 
@@ -73,9 +72,12 @@ def compare(scratch, path, number):
     dialogue = replay.Dialogue(path)
     main = dict(SETTINGS, smtpd_peername_lookup="no", in_flow_delay="0",
                 defer_transports="local smtp")
-    main.update(dialogue.settings)
-    if any("$test_tls" in line for line in dialogue.lines):
-        main["test_tls"] = tls_ca.folder()
+    with replay.settings_of(dialogue) as settings:
+        main.update(settings)
+        return compare_with(scratch, dialogue, main, number)
+
+
+def compare_with(scratch, dialogue, main, number):
     port = postrider.free_port()
     more = [postrider.free_port() for _ in dialogue.services]
     lines = dialogue.master_lines(more)

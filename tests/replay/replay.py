@@ -21,6 +21,9 @@ A dialogue file holds lines of these forms:
                         "S: <TLSv1.3 CIPHER>" or "S: <TLS failed>"
     T-: name=value ...  a new connection that begins with TLS
 
+AUTH_SERVER in a setting stands for a scripted authentication server
+(tests/lib/auth_server.py) that runs meanwhile.
+
 Queue ids in replies are replaced by QID. An end of the connection is written
 "S: <EOF>", no reply within the time limit "S: <NONE>".
 
@@ -28,6 +31,7 @@ Queue ids in replies are replaced by QID. An end of the connection is written
 """
 
 import ast
+import contextlib
 import re
 import socket
 import ssl
@@ -131,6 +135,22 @@ class Peer:
 
     def close(self):
         self.sock.close()
+
+
+@contextlib.contextmanager
+def settings_of(dialogue):
+    """Its settings, as a list of pairs, with the servers that they name."""
+    settings = list(dialogue.settings)
+    if any("$test_tls" in line for line in dialogue.lines):
+        settings.append(("test_tls", tls_ca.folder()))
+    if any("AUTH_SERVER" in value for _, value in settings):
+        from auth_server import AuthServer
+        with AuthServer() as auth:
+            yield [(name, value.replace("AUTH_SERVER",
+                                        f"inet:127.0.0.1:{auth.port}"))
+                   for name, value in settings]
+    else:
+        yield settings
 
 
 def raw(text):

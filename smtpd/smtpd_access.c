@@ -403,6 +403,9 @@ smtpd_access_rcpt(struct smtpd *s, struct why *why)
 {
 	bool permitted;
 
+	/* RFC 5321 section 4.5.1: whom a host that is refused writes to. */
+	if (span_equal_cstr_nocase(buf_span(&s->recipient), "postmaster"))
+		return true;
 	resume(s, s->mail.active ? SMTPD_MAIL : SMTPD_HELO);
 	permitted = earlier_permitted(s, why) && recipient_permitted(s, why);
 	return conclude(s, permitted, why) && recipient_listed(s, why);

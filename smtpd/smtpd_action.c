@@ -38,6 +38,13 @@ adapt_dsn(char dsn[DSN_CODE_MAX], enum rule_list_kind kind)
 		snprintf(dsn + 1, DSN_CODE_MAX - 1, ".0.0");
 }
 
+/* Where the action comes from, for messages. */
+static const char *
+source_of(const struct lookup *l)
+{
+	return l->source ? l->source : table_spec(l->table);
+}
+
 /* Returns the text behind the status. */
 static struct span
 take_status(int code, struct span text, enum rule_list_kind kind,
@@ -80,7 +87,7 @@ static void
 log_permit(struct lookup *l, struct span word)
 {
 	char *action = mem_strndup(word.data, word.len);
-	char *from = mem_sprintf("from %s", table_spec(l->table));
+	char *from = mem_sprintf("from %s", source_of(l));
 
 	smtpd_permit_log(l->s, action, &l->about, from);
 	free(action);
@@ -157,7 +164,7 @@ too_early(struct lookup *l, const char *word)
 		return false;
 	log_warn("access table %s: with smtpd_delay_reject=no, action %s is "
 		 "always skipped in Client host or Helo command restrictions",
-		 table_spec(l->table), word);
+		 source_of(l), word);
 	return true;
 }
 
@@ -199,7 +206,7 @@ log_triggers(struct lookup *l, const char *what, const char *word,
 static enum verdict
 bad_entry(struct lookup *l, const char *what)
 {
-	log_warn("access table %s entry \"%s\" %s", table_spec(l->table),
+	log_warn("access table %s entry \"%s\" %s", source_of(l),
 		 buf_cstr(&l->key), what);
 	return VERDICT_DUNNO;
 }
@@ -269,7 +276,7 @@ act_prepend(struct lookup *l, struct span text, struct why *why)
 	if (!strcmp(l->s->where, "END-OF-MESSAGE")) {
 		log_warn("access table %s: action PREPEND must be used before "
 			 "smtpd_end_of_data_restrictions",
-			 table_spec(l->table));
+			 source_of(l));
 		return VERDICT_DUNNO;
 	}
 	if (!is_header(text))
@@ -345,10 +352,10 @@ act_restrictions(struct lookup *l, struct why *why)
 
 	if (l->s->access_depth >= RULE_DEPTH_MAX) {
 		log_warn("access table %s: too deep nesting of restrictions",
-			 table_spec(l->table));
+			 source_of(l));
 		return rule_config_error(l->s, why);
 	}
-	rules = smtpd_rules_compile_result(table_spec(l->table),
+	rules = smtpd_rules_compile_result(source_of(l),
 					   buf_cstr(&l->value));
 	if (!rules)
 		return rule_config_error(l->s, why);
@@ -366,8 +373,9 @@ smtpd_action_run(struct lookup *l, struct why *why)
 	int code;
 
 	if (!span_next_token(&rest, " \t", &word)) {
-		log_warn("access table %s: empty action", table_spec(l->table));
-		return rule_config_error(l->s, why);
+		log_warn("access table %s entry %s has empty value",
+			 source_of(l), l->source ? "" : buf_cstr(&l->key));
+		return VERDICT_DUNNO;
 	}
 	rest = span_trim(rest);
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)

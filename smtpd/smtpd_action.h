@@ -16,6 +16,7 @@ struct lookup {
 	struct buf value;
 	struct buf key; /* that was found */
 	enum table_status status;
+	const char *source; /* instead of a table, for messages */
 };
 
 /*

@@ -170,7 +170,8 @@ RULE_FN(check_client_map)
 	    {buf_cstr(&s->peer.namaddr), "Client host", LIST_CLIENT},
 	    BUF_INIT,
 	    BUF_INIT,
-	    TABLE_ABSENT};
+	    TABLE_ABSENT,
+	    NULL};
 	bool found = find_domain(&l, buf_span(&s->peer.name), false) ||
 		     smtpd_map_find_network(&l, buf_span(&s->peer.addr));
 
@@ -187,7 +188,8 @@ RULE_FN(check_address_map)
 	    {buf_cstr(&s->peer.namaddr), "Client host", LIST_CLIENT},
 	    BUF_INIT,
 	    BUF_INIT,
-	    TABLE_ABSENT};
+	    TABLE_ABSENT,
+	    NULL};
 	bool found = smtpd_map_find_network(&l, buf_span(&s->peer.addr));
 
 	(void)about;
@@ -205,7 +207,8 @@ RULE_FN(check_reverse_client_map)
 			    "Unverified Client host", LIST_CLIENT},
 			   BUF_INIT,
 			   BUF_INIT,
-			   TABLE_ABSENT};
+			   TABLE_ABSENT,
+			   NULL};
 	bool found = find_domain(&l, buf_span(&s->peer.reverse_name), false);
 
 	(void)about;
@@ -217,7 +220,8 @@ RULE_FN(check_helo_map)
 {
 	struct lookup l = {
 	    s,        r->table, {buf_cstr(&s->helo), "Helo command", LIST_HELO},
-	    BUF_INIT, BUF_INIT, TABLE_ABSENT};
+	    BUF_INIT, BUF_INIT, TABLE_ABSENT,
+	    NULL};
 
 	(void)about;
 	return smtpd_map_finish(&l, find_domain(&l, buf_span(&s->helo), false),
@@ -232,7 +236,8 @@ RULE_FN(check_sender_map)
 	    {buf_cstr(&s->mail.sender), "Sender address", LIST_SENDER},
 	    BUF_INIT,
 	    BUF_INIT,
-	    TABLE_ABSENT};
+	    TABLE_ABSENT,
+	    NULL};
 
 	(void)about;
 	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->mail.sender)),
@@ -247,7 +252,8 @@ RULE_FN(check_recipient_map)
 	    {buf_cstr(&s->recipient), "Recipient address", LIST_RECIPIENT},
 	    BUF_INIT,
 	    BUF_INIT,
-	    TABLE_ABSENT};
+	    TABLE_ABSENT,
+	    NULL};
 
 	(void)about;
 	return smtpd_map_finish(&l, find_address(&l, buf_span(&s->recipient)),
@@ -262,7 +268,8 @@ RULE_FN(check_etrn_map)
 	    {buf_cstr(&s->etrn_domain), "Etrn command", LIST_ETRN},
 	    BUF_INIT,
 	    BUF_INIT,
-	    TABLE_ABSENT};
+	    TABLE_ABSENT,
+	    NULL};
 
 	(void)about;
 	if (s->etrn_domain.len == 0)

@@ -9,6 +9,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/num.h"
 #include "lib/conf/conf.h"
+#include "smtpd/smtpd_policy.h"
 
 /* Values for rows that share a function. */
 enum { SOFT = 1 };
@@ -94,7 +95,7 @@ static const struct rule_row rows[] = {
      0},
     {"reject_known_sender_login_mismatch", check_known_sender_login, 0},
     /* Known by name, not available. */
-    {"check_policy_service", NULL, 0},
+    {"check_policy_service", check_policy_service, 0},
     {"reject_unverified_recipient", NULL, 0},
     {"reject_unverified_sender", NULL, 0},
 };
@@ -196,6 +197,19 @@ add_domain_rule(struct compile *c, const struct rule_row *row)
 		return;
 	r->filter = mem_alloc(sizeof(*r->filter));
 	*r->filter = c->words.filter;
+}
+
+static void
+add_policy_rule(struct compile *c, const struct rule_row *row)
+{
+	struct buf error = BUF_INIT;
+	struct policy *p = smtpd_policy_open(c->words.arg, &error);
+
+	if (p)
+		add_rule(c->out, c->words.row, row)->policy = p;
+	else
+		complain(c, "%s", buf_cstr(&error));
+	buf_free(&error);
 }
 
 static void
@@ -309,6 +323,12 @@ add_known_rule(struct compile *c)
 	switch (def->arg) {
 	case ARG_TABLE:
 		add_table_rule(c, row);
+		break;
+	case ARG_ANY:
+		if (c->from_table || !(def->flags & RULE_SERVER))
+			add_table_rule(c, row);
+		else
+			add_policy_rule(c, row);
 		break;
 	case ARG_DOMAIN:
 		add_domain_rule(c, row);

@@ -56,6 +56,7 @@ struct rule {
 	char *domain;                  /* of a DNS list */
 	char *spec;                    /* the same with its filter */
 	struct dnsxl_filter *filter;   /* NULL: any answer counts */
+	struct policy *policy;         /* check_policy_service */
 	const struct rule_list *class; /* a restriction class: its rules */
 };
 
@@ -143,6 +144,9 @@ RULE_FN(check_etrn_map);
 RULE_FN(check_ccert_map);
 RULE_FN(check_clientcerts); /* value: any that is trusted */
 RULE_FN(check_plaintext_session);
+RULE_FN(check_policy_service);
+RULE_FN(check_unverified_sender);
+RULE_FN(check_unverified_recipient);
 RULE_FN(check_naked_address);
 RULE_FN(check_mx_backup);
 RULE_FN(check_rbl_client);

@@ -33,10 +33,13 @@ smtpd_mail_reset(struct smtpd *s)
 	buf_free(&m->encoding);
 	buf_free(&m->envid);
 	buf_free(&m->queue_id);
+	buf_free(&m->instance);
 	buf_free(&m->redirect);
 	buf_free(&m->filter);
 	strvec_free(&m->bcc);
 	strvec_free(&m->prepend);
+	if (m->active)
+		s->n_mails++;
 	*m = (struct smtpd_mail){0};
 	buf_free(&s->sasl.sender);
 	buf_free(&s->recipient);

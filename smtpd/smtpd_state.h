@@ -80,6 +80,7 @@ struct smtpd_mail {
 	struct cleanup *cleanup;
 	struct smtpd_drop *drop;
 	struct buf queue_id;
+	struct buf instance; /* for policy servers, once one was asked */
 	/* what access tables asked for */
 	bool hold;
 	bool discard;
@@ -120,6 +121,7 @@ struct smtpd {
 	struct route route;   /* of recipient, when route_known */
 	bool route_known;
 	struct buf etrn_domain;
+	unsigned n_mails; /* transactions that are over */
 	unsigned errors; /* since the last mail that was taken */
 	unsigned junk;   /* NOOP, RSET, ... likewise */
 	bool pipelining; /* unauthorized, was logged */

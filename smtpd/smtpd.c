@@ -7,6 +7,7 @@
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_data.h"
+#include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_session.h"
@@ -39,6 +40,7 @@ init(void)
 	if (!service_standalone()) {
 		smtpd_tls_open();
 		cleanup_open();
+		smtpd_limits_open();
 	}
 	if (!unrestricted()) {
 		route_open();
@@ -74,6 +76,9 @@ main(int argc, char **argv)
 	    .serve = serve,
 	    .watch_fd = smtpd_tls_watch_fd,
 	    .watch_changed = smtpd_tls_watch_changed,
+	    .worker_gone = smtpd_limits_worker_gone,
+	    .parent_timer = smtpd_limits_timer,
+	    .parent_linger = smtpd_limits_linger,
 	};
 
 	return service_main(argc, argv, &smtpd);

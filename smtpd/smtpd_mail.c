@@ -15,6 +15,7 @@
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_data.h"
+#include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_route.h"
 #include "smtpd/smtpd_sasl.h"
 
@@ -230,6 +231,8 @@ smtpd_cmd_mail(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
 		return false;
 	}
+	if (!smtpd_limits_mail(s))
+		return false;
 	if (!take_mail(s, span_trim(span_from(arg, 5)))) {
 		smtpd_mail_reset(s);
 		return false;
@@ -339,6 +342,8 @@ smtpd_cmd_rcpt(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "501 5.5.4 Syntax: RCPT TO:<address>");
 		return false;
 	}
+	if (!smtpd_limits_rcpt(s))
+		return false;
 	forget_recipient(s);
 	ok = take_rcpt(s, span_trim(span_from(arg, 3)), &p);
 	forget_recipient(s);

@@ -14,6 +14,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_data.h"
+#include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_peer.h"
 #include "smtpd/smtpd_state.h"
 #include "smtpd/smtpd_tls.h"
@@ -387,10 +388,11 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 	if (!standalone)
 		log_info("connect from %s", buf_cstr(&s.peer.namaddr));
 	s.bare = smtpd_bare_policy(&s);
-	if (smtpd_tls_wrapper(&s))
+	if (smtpd_limits_connect(&s) && smtpd_tls_wrapper(&s))
 		greet(&s);
 	converse(&s);
 	smtpd_tls_end(&s);
+	smtpd_limits_disconnect(&s);
 	if (!standalone)
 		log_disconnect(&s);
 	smtpd_state_free(&s);

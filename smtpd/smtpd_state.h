@@ -18,6 +18,7 @@
 #include "lib/cleanup/cleanup.h"
 #include "lib/dsn/why.h"
 #include "lib/route/route.h"
+#include "lib/service/rate_table.h"
 #include "lib/smtp/data.h"
 #include "lib/smtp/stream.h"
 
@@ -103,6 +104,8 @@ enum { SMTPD_COMMANDS_MAX = 24 };
 struct smtpd {
 	struct stream st;
 	struct smtpd_peer peer;
+	struct rate_key client; /* as limits count it, when counted */
+	bool counted;
 	struct buf helo;
 	const char *protocol; /* SMTP or ESMTP */
 	bool standalone;      /* sendmail -bs: mail goes to postdrop */

@@ -70,6 +70,18 @@ struct service {
 	 */
 	int (*watch_fd)(void);
 	bool (*watch_changed)(void);
+	/*
+	 * sessions, in the parent, for what workers keep in shared memory
+	 * (service_shared_memory()): the worker of a slot is gone, however it
+	 * ended.
+	 */
+	void (*worker_gone)(int slot);
+	/* sessions, in the parent: called when the time that it returned last
+	 * has come (io_monotonic(); at first at once). */
+	int64_t (*parent_timer)(int64_t now);
+	/* sessions: how long the parent stays without workers, microseconds,
+	 * when that is more than max_idle: what is shared goes with it. */
+	int64_t (*parent_linger)(void);
 	/* event: a client connected (or for unix-dgram and fifo, data can be
 	 * read from fd, which stays open). The callee owns an accepted fd.
 	 * NULL: a connection is a wakeup (postkick), answered by
@@ -129,6 +141,13 @@ bool service_wait_readable(int fd, int seconds);
 int service_poll(struct pollfd *p, size_t n, int64_t deadline);
 /* Started to take over from a process that still works. */
 bool service_renewal(void);
+/* sessions: zeroed memory that this process shares with all workers that are
+ * forked afterwards; for init(). Never NULL, never given back. */
+void *service_shared_memory(size_t size);
+/* sessions: the number of this worker's slot, below service_slot_count(); two
+ * workers at a time never have the same. -1: no worker. */
+int service_slot(void);
+int service_slot_count(void);
 /* -S: no master, one client on standard input and output, uid kept. */
 bool service_standalone(void);
 

@@ -40,6 +40,7 @@ static struct {
 	int64_t hold_until;  /* do not fork before */
 	int64_t limit_warned;
 	int64_t renew_at; /* ask master for a successor then; 0: no need */
+	int64_t timer; /* of def->parent_timer */
 	struct pollfd *fds;
 	volatile sig_atomic_t got_sigterm;
 } parent;
@@ -168,6 +169,8 @@ reap_workers(void)
 		never_served = atomic_load(&slot->served) == 0 &&
 			       atomic_load(&slot->state) == SLOT_IDLE;
 		parent.worker[i] = 0;
+		if (service_state.def->worker_gone)
+			service_state.def->worker_gone(i);
 		slots_give_back(parent.slots, i);
 		if (--parent.workers == 0)
 			parent.empty_since = io_monotonic();
@@ -205,6 +208,16 @@ may_fork(void)
 	       io_monotonic() >= parent.hold_until;
 }
 
+static int64_t
+max_empty(void)
+{
+	int64_t linger = service_state.def->parent_linger
+			     ? service_state.def->parent_linger()
+			     : 0;
+
+	return linger > conf->max_idle ? linger : conf->max_idle;
+}
+
 /* When something other than an event is to be done; io_monotonic(). */
 static int64_t
 next_deadline(void)
@@ -212,8 +225,10 @@ next_deadline(void)
 	int64_t now = io_monotonic();
 	int64_t at = now + LOOK_AROUND_USEC;
 
-	if (parent.workers == 0 && parent.empty_since + conf->max_idle < at)
-		at = parent.empty_since + conf->max_idle;
+	if (parent.workers == 0 && parent.empty_since + max_empty() < at)
+		at = parent.empty_since + max_empty();
+	if (service_state.def->parent_timer && parent.timer < at)
+		at = parent.timer;
 	if (parent.hold_until > now && parent.hold_until < at)
 		at = parent.hold_until;
 	if (parent.renew_at && parent.renew_at < at)
@@ -311,6 +326,9 @@ loop_once(const sigset_t *wait_mask)
 	if (atomic_load(&parent.slots->restart))
 		begin_restart();
 	renew();
+	if (service_state.def->parent_timer && io_monotonic() >= parent.timer)
+		parent.timer =
+		    service_state.def->parent_timer(io_monotonic());
 	if (parent.poked) {
 		parent.poked = false;
 		if (may_fork())
@@ -322,18 +340,16 @@ loop_once(const sigset_t *wait_mask)
 	if (parent.workers == 0 &&
 	    (parent.draining ||
 	     (io_monotonic() >= parent.hold_until &&
-	      io_monotonic() - parent.empty_since >= conf->max_idle)))
+	      io_monotonic() - parent.empty_since >= max_empty())))
 		service_exit(0);
 }
 
 void
 service_run_sessions(void)
 {
-	int limit = service_state.limit;
+	int limit = slots_for_limit(service_state.limit);
 	sigset_t wait_mask;
 
-	if (limit <= 0 || limit > SLOTS_MAX)
-		limit = SLOTS_MAX;
 	if (service_state.type == SERVICE_TYPE_DATA)
 		log_fatal("service %s: %s cannot have the type %s",
 			  service_state.name, service_state.def->name,

@@ -4,16 +4,31 @@
 #include <sys/mman.h>
 
 #include "lib/base/log.h"
+#include "lib/service/service.h"
+
+void *
+service_shared_memory(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		log_fatal("mmap %zu bytes: %m", size);
+	return p;
+}
+
+int
+slots_for_limit(int limit)
+{
+	return limit <= 0 || limit > SLOTS_MAX ? SLOTS_MAX : limit;
+}
 
 struct slots *
 slots_new(int n)
 {
 	size_t size = sizeof(struct slots) + (size_t)n * sizeof(struct slot);
-	struct slots *s = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct slots *s = service_shared_memory(size);
 
-	if (s == MAP_FAILED)
-		log_fatal("mmap %zu bytes: %m", size);
 	s->n = n;
 	return s;
 }

@@ -35,6 +35,8 @@ struct slots {
 
 /* Shared by all processes forked afterwards; n slots. */
 struct slots *slots_new(int n);
+/* How many a service with this process limit (0: none) needs. */
+int slots_for_limit(int limit);
 /* Parent: a free slot becomes idle; its index, or -1: all are taken. */
 int slots_take(struct slots *s);
 /* Parent: its worker is gone. */

@@ -23,11 +23,12 @@ enum { PASS_USEC = 5000000 };
 static struct {
 	struct slots *slots;
 	struct slot *slot;
+	int number; /* of slot */
 	int poke;
 	int epoll;
 	volatile sig_atomic_t asked_to_end;
 	sigset_t wait_mask; /* SIGTERM is delivered only while we wait */
-} worker = {.epoll = -1};
+} worker = {.number = -1, .epoll = -1};
 
 static void
 on_sigterm(int sig)
@@ -41,6 +42,18 @@ service_draining(void)
 {
 	return worker.asked_to_end ||
 	       (worker.slots && atomic_load(&worker.slots->drain));
+}
+
+int
+service_slot(void)
+{
+	return worker.number;
+}
+
+int
+service_slot_count(void)
+{
+	return slots_for_limit(service_state.limit);
 }
 
 bool
@@ -254,6 +267,7 @@ service_worker_run(struct slots *slots, int slot, int poke, pid_t parent)
 {
 	worker.slots = slots;
 	worker.slot = &slots->slot[slot];
+	worker.number = slot;
 	worker.poke = poke;
 	service_state.worker = true;
 	set_signals();

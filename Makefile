@@ -17,7 +17,8 @@ endif
 HOSTCC ?= cc
 PYTHON ?= /usr/bin/python3
 
-DAEMONS := master/master master/postlogd smtpd/smtpd smtpd/authd pickup/pickup \
+DAEMONS := master/master master/postlogd smtpd/smtpd smtpd/authd smtpd/verify \
+	pickup/pickup \
 	qmgr/qmgr qmgr/bounce qmgr/showq conf/lookup smtp/smtp \
 	smtp/resolver local/local local/virtual local/pipe local/spawn
 COMMANDS := master/postfix master/postlog pickup/sendmail pickup/postdrop \

@@ -124,6 +124,8 @@ void local_record(struct local_job *j, const struct local_addr *a,
 void local_reportf(struct local_job *j, const struct local_addr *a,
 		   const char *dsn, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* verify(8) only asks: report, deliver nothing. */
+bool local_is_probe(const struct local_job *j);
 /* Is what it says new? false: a duplicate that is to be left out. */
 bool local_first_time(struct local_job *j, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -74,6 +74,8 @@ to_account(struct local_job *j, const struct local_addr *a)
 
 	if (!acc && why_is_set(&why))
 		local_report(j, a, &why);
+	else if (acc && local_is_probe(j))
+		local_reportf(j, a, "2.0.0", "delivers to mailbox");
 	else if (!acc || a->home || !local_dotforward(j, a, acc))
 		local_mailbox(j, a, acc);
 	local_account_free(acc);

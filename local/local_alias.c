@@ -218,6 +218,11 @@ expand(struct local_job *j, const struct local_addr *a,
 	struct buf sender = BUF_INIT;
 	struct local_addr next = *a;
 
+	if (local_is_probe(j)) {
+		local_reportf(j, a, "2.0.0", "aliased to %.*s",
+			      SPAN_ARG(value));
+		return;
+	}
 	next.alias = name;
 	next.origin = FROM_ALIAS;
 	alias_parse(value, &items);

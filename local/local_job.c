@@ -22,6 +22,12 @@ local_warn(const struct buf *warnings)
 }
 
 bool
+local_is_probe(const struct local_job *j)
+{
+	return j->req->flags & DELIVER_PROBE;
+}
+
+bool
 local_first_time(struct local_job *j, const char *fmt, ...)
 {
 	struct buf key = BUF_INIT;

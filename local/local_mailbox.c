@@ -226,7 +226,11 @@ to_nobody(struct local_job *j, const struct local_addr *a)
 
 	if (!choose(j, a, tables.fallbacks, conf->fallback_transport, &spec))
 		goto out;
-	if (spec.len) {
+	if (local_is_probe(j) && (spec.len || *conf->luser_relay) &&
+	    !is_required_alias(a->user)) {
+		local_reportf(j, a, "2.0.0", "passed on by %s",
+			      spec.len ? "fallback_transport" : "luser_relay");
+	} else if (spec.len) {
 		local_to_transport(j, a, buf_cstr(&spec));
 	} else if (is_required_alias(a->user)) {
 		log_warn("required alias not found: %s", a->user);

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "lib/deliver/as_user.h"
+#include "lib/ipc/proto.h"
 #include "lib/deliver/loop.h"
 #include "lib/service/agent_user.h"
 #include "lib/service/service.h"
@@ -151,7 +152,10 @@ deliver(struct agent_request *req)
 
 	if (check(req, &why)) {
 		if (pipe_argv(&attr, req, &argv))
-			run(req, &argv, &why);
+			req->flags & DELIVER_PROBE
+			    ? why_set(&why, "2.0.0",
+				      "delivers to command: %s", argv.v[0])
+			    : run(req, &argv, &why);
 		else
 			why_set(&why, "4.3.5",
 				"mail system configuration error");

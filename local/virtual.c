@@ -15,6 +15,7 @@
 #include "lib/base/num.h"
 #include "lib/conf/conf.h"
 #include "lib/deliver/as_user.h"
+#include "lib/ipc/proto.h"
 #include "lib/route/route.h"
 #include "lib/service/agent_user.h"
 #include "lib/sys/io.h"
@@ -252,8 +253,12 @@ deliver_one(struct agent_request *req, size_t i)
 
 	for (char *p = m.address; *p; p++)
 		*p = (char)tolower((unsigned char)*p);
-	if (find_mailbox(&m, &why))
-		to_mailbox(req, r, &m, &why);
+	if (find_mailbox(&m, &why)) {
+		if (req->flags & DELIVER_PROBE)
+			why_set(&why, "2.0.0", "delivers to mailbox");
+		else
+			to_mailbox(req, r, &m, &why);
+	}
 	agent_rcpt_done(req, i, &why);
 	free(m.address);
 	free(m.path);

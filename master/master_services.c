@@ -11,7 +11,7 @@
 /* Their work is done elsewhere: by a library, or by another process. */
 static const char *const no_process[] = {
     "cleanup",  "tlsmgr",   "anvil",   "scache", "trivial-rewrite",
-    "proxymap", "flush",    "verify",  "error",  "discard",
+    "proxymap", "flush",    "error",  "discard",
     "retry",    "tlsproxy", "dnsblog", NULL,
 };
 

@@ -10,6 +10,7 @@
  *   qmgr_agent.c      connections to delivery agents
  *   qmgr_internal.c   error, retry and discard, done in this process
  *   qmgr_notice.c     notices through the bounce service
+ *   qmgr_verify.c     results of address probes, for verify(8)
  *
  * A message becomes active, its open recipients are routed and grouped into
  * jobs, one job per (message, destination, recipient limit). A job waits in
@@ -227,6 +228,12 @@ void internal_deliver(struct active *a, const char *transport,
 		      const char *nexthop, size_t rcpt);
 /* sendmail -bv: say where the recipient's mail would go, deliver nothing. */
 void internal_verify(struct active *a, size_t rcpt);
+
+/* qmgr_verify.c */
+/* Is rcpt an address that always exists, whatever a probe would find? */
+bool verify_is_known(const struct active *a, size_t rcpt);
+/* Tell verify(8) what the probe a found out. */
+void verify_report(const struct active *a);
 
 /* qmgr_notice.c */
 /* How many are being written. */

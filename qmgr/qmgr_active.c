@@ -13,6 +13,13 @@ static struct active_list list = TAILQ_HEAD_INITIALIZER(list);
 static struct htab *by_id;
 static size_t count;
 static size_t rcpt_count;
+static size_t n_probes;
+
+static bool
+is_probe(const struct active *a)
+{
+	return a->qm->env.flags & ENVELOPE_PROBE;
+}
 
 size_t
 active_count(void)
@@ -342,7 +349,14 @@ static void
 attempt_done(struct active *a)
 {
 	if (a->pending == PENDING_DELETE) {
+		n_probes -= is_probe(a);
 		leave(a, verb_delete);
+		return;
+	}
+	if (a->qm->env.flags & ENVELOPE_PROBE) {
+		n_probes--;
+		verify_report(a);
+		leave(a, verb_finish);
 		return;
 	}
 	if (wants_report(a)) {
@@ -454,8 +468,9 @@ active_routed(struct active *a, size_t rcpt)
 static bool
 needs_routing(const struct active *a, const struct rcpt *r)
 {
-	/* A content filter's route is part of the message. */
-	if (r->transport && a->qm->env.filter)
+	/* A content filter's route is part of the message, and that of a probe
+	 * was made by other rules (address_verify_*). */
+	if (r->transport && (a->qm->env.filter || is_probe(a)))
 		return false;
 	return !r->transport || strcmp(a->qm->queue_name, "incoming") ||
 	       a->qm->env.arrival < qmgr_config_time();
@@ -487,6 +502,13 @@ active_admit(struct queue_message *qm)
 		open += qm->state[i] == RCPT_OPEN;
 	log_info("%s: from=<%s>, size=%lld, nrcpt=%zu (queue active)", qm->id,
 		 env->sender, (long long)env->size, open);
+	/* Mail must not wait for those who guess addresses. */
+	if (is_probe(a) &&
+	    ++n_probes > (size_t)conf->address_verify_pending_request_limit) {
+		n_probes--;
+		leave(a, verb_delete);
+		return;
+	}
 	if (qm->expire) {
 		attempt_done(a);
 		return;

@@ -137,6 +137,8 @@ put_request(struct ipc *c, const struct job *j)
 		flags |= DELIVER_SMTPUTF8;
 	if (e->flags & ENVELOPE_REQUIRETLS)
 		flags |= DELIVER_REQUIRETLS;
+	if (e->flags & ENVELOPE_PROBE)
+		flags |= DELIVER_PROBE;
 	ipc_begin(c, MSG_DELIVER);
 	ipc_put_cstr(c, A_QUEUE_ID, qm->id);
 	ipc_put_cstr(c, A_QUEUE_NAME, "active");

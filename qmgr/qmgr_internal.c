@@ -32,7 +32,9 @@ internal_log_result(const struct active *a, const char *process, size_t rcpt,
 	buf_append_byte(&line, '/');
 	agent_format_delay(now - a->active_time, digits, &line);
 	buf_printf(&line, "/0/0, dsn=%s, status=%s (%s)", why->dsn,
-		   why_status_word(why), buf_cstr(&why->text));
+		   a->qm->env.flags & ENVELOPE_PROBE ? agent_probe_word(why)
+						     : why_status_word(why),
+		   buf_cstr(&why->text));
 	log_info_as(process, "%s", buf_cstr(&line));
 	buf_free(&line);
 }

@@ -277,6 +277,8 @@ sched_add(struct active *a)
 
 		if (a->qm->state[i] != RCPT_OPEN || why_is_set(&a->result[i]))
 			continue;
+		if ((env->flags & ENVELOPE_PROBE) && verify_is_known(a, i))
+			continue;
 		if (internal_transport(r->transport))
 			internal_deliver(a, r->transport, r->nexthop, i);
 		else if (env->flags & ENVELOPE_VERIFY)

@@ -25,7 +25,7 @@ smtp_command_mail(const struct smtp_session *s, const struct agent_request *req,
 {
 	buf_append_cstr(line, "MAIL FROM:");
 	put_path(line, req->sender);
-	if (s->features & FEATURE_SIZE)
+	if ((s->features & FEATURE_SIZE) && !(req->flags & DELIVER_PROBE))
 		buf_printf(line, " SIZE=%lld", (long long)req->size);
 	if ((s->features & FEATURE_8BITMIME) &&
 	    strcmp(req->encoding, "8bit") == 0)

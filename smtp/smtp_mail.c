@@ -129,6 +129,20 @@ rcpt_sent(struct transaction *t, size_t i)
 
 /* ---- commands ---- */
 
+/* Of verify(8): the session ends the transaction with RSET, by
+ * smtp_address_verify_target before or after DATA was answered. */
+static bool
+is_probe(const struct transaction *t)
+{
+	return t->req->flags & DELIVER_PROBE;
+}
+
+static bool
+probe_with_data(void)
+{
+	return !strcmp(conf->smtp_address_verify_target, "data");
+}
+
 static void
 plan(struct transaction *t)
 {
@@ -146,7 +160,8 @@ plan(struct transaction *t)
 		if (!req->rcpts[i].done)
 			t->commands[t->n_commands++] =
 			    (struct command){STEP_RCPT, i, 0};
-	t->commands[t->n_commands++].step = STEP_DATA;
+	if (!is_probe(t) || probe_with_data())
+		t->commands[t->n_commands++].step = STEP_DATA;
 }
 
 static size_t
@@ -203,6 +218,11 @@ on_rcpt_reply(struct transaction *t, size_t i)
 	if (t->mail_failed)
 		return;
 	if (t->s->reply.code / 100 == 2) {
+		if (is_probe(t) && !probe_with_data()) {
+			t->s->needs_reset = true;
+			rcpt_sent(t, i);
+			return;
+		}
 		t->accepted[i] = true;
 		t->n_accepted++;
 		return;
@@ -218,6 +238,14 @@ on_data_reply(struct transaction *t)
 {
 	struct why why = WHY_INIT;
 
+	if (t->s->reply.code / 100 == 3 && is_probe(t)) {
+		/* No content may follow: only hanging up is safe. */
+		for (size_t i = 0; i < t->req->n_rcpts; i++)
+			if (t->accepted[i] && !t->req->rcpts[i].done)
+				rcpt_sent(t, i);
+		t->s->dead = true;
+		return;
+	}
 	if (t->s->reply.code / 100 == 3) {
 		t->data_ok = true;
 		return;

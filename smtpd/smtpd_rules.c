@@ -94,10 +94,9 @@ static const struct rule_row rows[] = {
     {"reject_unauthenticated_sender_login_mismatch", check_unauth_sender_login,
      0},
     {"reject_known_sender_login_mismatch", check_known_sender_login, 0},
-    /* Known by name, not available. */
     {"check_policy_service", check_policy_service, 0},
-    {"reject_unverified_recipient", NULL, 0},
-    {"reject_unverified_sender", NULL, 0},
+    {"reject_unverified_recipient", check_unverified_recipient, 0},
+    {"reject_unverified_sender", check_unverified_sender, 0},
 };
 
 /* A permit_ row that is not available never permits. */

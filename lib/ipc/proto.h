@@ -22,6 +22,8 @@
  *                   MSG_BOUNCE_END -> MSG_STATUS (queue_id of the notice)
  *   private/resolver  MSG_DNS_QUERY -> MSG_DNS_ANSWER, in any order,
  *                   matched by A_SERIAL
+ *   private/verify  smtpd: MSG_VERIFY_QUERY -> MSG_VERIFY_STATUS
+ *                   qmgr: MSG_VERIFY_UPDATE (no reply)
  *   private/lookup  MSG_RESOLVE -> MSG_ROUTE; MSG_TABLE_GET -> MSG_TABLE_VALUE
  */
 #ifndef LIB_IPC_PROTO_H
@@ -53,6 +55,9 @@ enum msg_type {
 	MSG_ROUTE,
 	MSG_TABLE_GET,
 	MSG_TABLE_VALUE,
+	MSG_VERIFY_QUERY,
+	MSG_VERIFY_STATUS,
+	MSG_VERIFY_UPDATE,
 	/* local, virtual, pipe: to the process that runs as the recipient
 	 * (lib/deliver/as_user.h) */
 	MSG_AS_USER_MESSAGE,
@@ -169,6 +174,7 @@ enum {
 	DELIVER_BOUNCE_NOTICE = 1 << 0, /* a notice of ours: null sender */
 	DELIVER_SMTPUTF8 = 1 << 1,
 	DELIVER_REQUIRETLS = 1 << 2,
+	DELIVER_PROBE = 1 << 3, /* find out, deliver nothing */
 };
 
 /* A_FLAGS of MSG_RCPT_DONE */
@@ -184,6 +190,15 @@ enum super_op {
 	SUPER_REQUEUE,
 	SUPER_EXPIRE,
 	SUPER_EXPIRE_RELEASE,
+};
+
+/* A_STATUS of MSG_VERIFY_*: what is known of an address. The numbers are those
+ * in the address_verify_map, which other programs read. */
+enum verify_status {
+	VERIFY_OK,     /* deliverable */
+	VERIFY_DEFER,  /* the probe could not tell */
+	VERIFY_BOUNCE, /* undeliverable */
+	VERIFY_TODO,   /* a probe is under way */
 };
 
 /* A_DSN_NOTIFY (RFC 3461 section 4.1); 0 when the sender said nothing */

@@ -22,6 +22,7 @@ enum {
 	ENVELOPE_MAILDROP = 1 << 6, /* as submitted: recipients not routed */
 	ENVELOPE_EXTRACT = 1 << 7,  /* sendmail -t: recipients in headers */
 	ENVELOPE_EXPIRED = 1 << 8,  /* postsuper -e */
+	ENVELOPE_PROBE = 1 << 9,    /* of verify(8): does the recipient exist? */
 };
 
 struct rcpt {

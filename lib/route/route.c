@@ -38,8 +38,8 @@ open_maps(const char *name, const char *value)
 			 flags | (conf->smtputf8_enable ? TABLE_UTF8 : 0));
 }
 
-void
-route_open(void)
+static void
+open_tables(bool probes)
 {
 	struct route_tables *t = &route_tables;
 
@@ -55,13 +55,29 @@ route_open(void)
 	t->mailbox_domains =
 	    open_list("virtual_mailbox_domains", conf->virtual_mailbox_domains,
 		      MATCH_STRING);
-	t->transport = open_maps("transport_maps", conf->transport_maps);
+	t->local_transport = probes ? conf->address_verify_local_transport
+				    : conf->local_transport;
+	t->virtual_transport = probes ? conf->address_verify_virtual_transport
+				      : conf->virtual_transport;
+	t->relay_transport = probes ? conf->address_verify_relay_transport
+				    : conf->relay_transport;
+	t->default_transport = probes ? conf->address_verify_default_transport
+				      : conf->default_transport;
+	t->relayhost =
+	    probes ? conf->address_verify_relayhost : conf->relayhost;
+	t->transport = open_maps("transport_maps",
+				 probes ? conf->address_verify_transport_maps
+					: conf->transport_maps);
 	t->relocated = open_maps("relocated_maps", conf->relocated_maps);
-	t->sender_transport =
-	    open_maps("sender_dependent_default_transport_maps",
-		      conf->sender_dependent_default_transport_maps);
-	t->sender_relay = open_maps("sender_dependent_relayhost_maps",
-				    conf->sender_dependent_relayhost_maps);
+	t->sender_transport = open_maps(
+	    "sender_dependent_default_transport_maps",
+	    probes
+		? conf->address_verify_sender_dependent_default_transport_maps
+		: conf->sender_dependent_default_transport_maps);
+	t->sender_relay = open_maps(
+	    "sender_dependent_relayhost_maps",
+	    probes ? conf->address_verify_sender_dependent_relayhost_maps
+		   : conf->sender_dependent_relayhost_maps);
 	t->local_recipients =
 	    open_maps("local_recipient_maps", conf->local_recipient_maps);
 	t->relay_recipients =
@@ -72,6 +88,18 @@ route_open(void)
 	t->canonical = open_maps("canonical_maps", conf->canonical_maps);
 	t->recipient_canonical = open_maps("recipient_canonical_maps",
 					   conf->recipient_canonical_maps);
+}
+
+void
+route_open(void)
+{
+	open_tables(false);
+}
+
+void
+route_open_for_probes(void)
+{
+	open_tables(true);
 }
 
 enum table_status
@@ -241,8 +269,8 @@ find_relayhost(struct span sender, struct buf *value, struct why *why)
 	    route_tables.sender_relay, sender,
 	    conf->empty_address_relayhost_maps_lookup_key, value, why);
 
-	if (st == TABLE_ABSENT && *conf->relayhost) {
-		buf_set_cstr(value, conf->relayhost);
+	if (st == TABLE_ABSENT && *route_tables.relayhost) {
+		buf_set_cstr(value, route_tables.relayhost);
 		st = TABLE_FOUND;
 	}
 	return st;
@@ -257,12 +285,12 @@ set_remote(struct route *r, struct span sender, struct span domain,
 	   struct why *why)
 {
 	struct buf value = BUF_INIT, relay = BUF_INIT;
-	const char *transport = conf->relay_transport;
+	const char *transport = route_tables.relay_transport;
 	enum table_status st = TABLE_ABSENT;
 	bool ok = false;
 
 	if (r->class == CLASS_DEFAULT) {
-		transport = conf->default_transport;
+		transport = route_tables.default_transport;
 		st = find_by_sender(
 		    route_tables.sender_transport, sender,
 		    conf->empty_address_default_transport_maps_lookup_key,
@@ -293,12 +321,12 @@ set_class_destination(struct route *r, struct span sender, struct span domain,
 
 	switch (r->class) {
 	case CLASS_LOCAL:
-		route_set_destination(r, span_of(conf->local_transport),
+		route_set_destination(r, span_of(route_tables.local_transport),
 				      span_of(conf->myhostname));
 		return true;
 	case CLASS_VIRTUAL:
-		route_set_destination(r, span_of(conf->virtual_transport),
-				      domain);
+		route_set_destination(
+		    r, span_of(route_tables.virtual_transport), domain);
 		return true;
 	case CLASS_ALIAS:
 		buf_set_cstr(&r->transport, "error");

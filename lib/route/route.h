@@ -31,6 +31,9 @@ void route_free(struct route *r);
 
 /* Open the tables that routing needs (once per process, before jail). */
 void route_open(void);
+/* The same for a process that sends address probes: the address_verify_
+ * parameters say where they go. Before anything else opens it. */
+void route_open_for_probes(void);
 
 /*
  * Where does recipient go? sender matters for sender_dependent_* only.

@@ -181,6 +181,12 @@ soften(const struct why *why, struct why *told)
 	return true;
 }
 
+const char *
+agent_probe_word(const struct why *why)
+{
+	return why_class(why) == WHY_SENT ? "deliverable" : "undeliverable";
+}
+
 static void
 render_status(const struct agent_request *req, const char *to,
 	      const char *orig_to, const struct why *why, struct buf *line)
@@ -190,9 +196,14 @@ render_status(const struct agent_request *req, const char *to,
 
 	if (!why_is_set(why))
 		log_panic("agent: no reason for %s", to);
-	soft = soften(why, &told);
+	soft = !(req->flags & DELIVER_PROBE) && soften(why, &told);
+	if (req->flags & DELIVER_PROBE)
+		why_copy(&told, why);
 	format_status(req, to, orig_to, &told,
-		      soft ? "SOFTBOUNCE" : why_status_word(why), line);
+		      req->flags & DELIVER_PROBE ? agent_probe_word(why)
+		      : soft			 ? "SOFTBOUNCE"
+						 : why_status_word(why),
+		      line);
 	why_free(&told);
 }
 
@@ -219,7 +230,10 @@ agent_rcpt_tell(struct agent_request *req, size_t i, const struct why *why)
 		log_panic("agent_rcpt_tell: no reason for %s", r->address);
 	r->done = true;
 	req->n_done++;
-	soften(why, &told);
+	if (req->flags & DELIVER_PROBE)
+		why_copy(&told, why);
+	else
+		soften(why, &told);
 	r->sent = why_class(&told) == WHY_SENT;
 	r->owed = r->sent;
 	req->n_owed += r->owed;

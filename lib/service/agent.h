@@ -146,6 +146,9 @@ void agent_log_status(struct agent_request *req, const char *to,
 		      const char *orig_to, const struct why *why);
 void agent_rcpt_tell(struct agent_request *req, size_t i,
 		     const struct why *why);
+/* The status in the log of a request with DELIVER_PROBE: such a request is
+ * answered as if it were delivered, and delivers nothing. */
+const char *agent_probe_word(const struct why *why);
 /* The same for each recipient that was not reported yet, as one batch. */
 void agent_rest_done(struct agent_request *req, const struct why *why);
 

@@ -50,6 +50,7 @@ struct service_entry {
 
 	bool keep;         /* still configured, while reloading */
 	bool changed;      /* the line is another one than before the reload */
+	bool stress;       /* all processes are busy: stress=yes */
 	bool used;         /* a process was started */
 	int64_t failed_at; /* io_monotonic(): the last abnormal end, or 0 */
 	struct {

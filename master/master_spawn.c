@@ -57,6 +57,26 @@ add_number(struct strvec *argv, const char *option, size_t n)
 	strvec_add(argv, text);
 }
 
+static bool
+is_loopback(const struct sock_addr *a)
+{
+	char text[SOCK_TEXT_MAX];
+
+	sock_addr_format(a, text);
+	return !strncmp(text, "127.", 4) || !strcmp(text, "::1");
+}
+
+/* May strangers connect? Who has only clients of this host is never under
+ * stress. */
+static bool
+is_public(const struct service_entry *s)
+{
+	for (size_t i = 0; s->type == MASTER_INET && i < s->n_listen; i++)
+		if (!is_loopback(&s->listen[i].addr))
+			return true;
+	return false;
+}
+
 static void
 build_argv(const struct service_entry *s, bool renewal, struct strvec *argv)
 {
@@ -79,6 +99,10 @@ build_argv(const struct service_entry *s, bool renewal, struct strvec *argv)
 		add_number(argv, "-s", s->n_listen);
 	if (s->maxproc > 1)
 		add_number(argv, "-p", (size_t)s->maxproc);
+	if (is_public(s)) {
+		strvec_add(argv, "-o");
+		strvec_add(argv, s->stress ? "stress=yes" : "stress=");
+	}
 	if (master.debug)
 		strvec_add(argv, "-D");
 	for (int i = 0; i < master.verbose; i++)
@@ -175,14 +199,30 @@ static struct child *spawn(struct service_entry *s, bool renewal);
 
 /* A successor beside the process that asks for one, also where only one is
  * allowed: it serves nobody before it takes over. */
+static bool
+may_renew(const struct child *c)
+{
+	const struct service_entry *s = c->svc;
+
+	return s && s->current == c && !s->next_one && !master.stopping &&
+	       !c->draining;
+}
+
 static void
 child_renews(struct child *c)
 {
-	struct service_entry *s = c->svc;
+	if (may_renew(c))
+		c->svc->next_one = spawn(c->svc, true);
+}
 
-	if (s && s->current == c && !s->next_one && !master.stopping &&
-	    !c->draining)
-		s->next_one = spawn(s, true);
+/* The successor has the other settings. */
+static void
+child_stress(struct child *c, bool on)
+{
+	if (!may_renew(c) || !is_public(c->svc))
+		return;
+	c->svc->stress = on;
+	c->svc->next_one = spawn(c->svc, true);
 }
 
 static void
@@ -208,6 +248,10 @@ on_child_message(evutil_socket_t fd, short what, void *arg)
 			c->reloads = true;
 		else if (buf[i] == SERVICE_SAYS_RENEW)
 			child_renews(c);
+		else if (buf[i] == SERVICE_SAYS_STRESS)
+			child_stress(c, true);
+		else if (buf[i] == SERVICE_SAYS_CALM)
+			child_stress(c, false);
 	}
 }
 

@@ -21,6 +21,10 @@ enum {
 	SERVICE_SAYS_RELOADS = 'H',
 	/* service to master: start a new one beside me, with -R */
 	SERVICE_SAYS_RENEW = 'N',
+	/* service to master: all workers are busy and no more are allowed:
+	 * start another with stress=yes; or: that is over */
+	SERVICE_SAYS_STRESS = 'T',
+	SERVICE_SAYS_CALM = 'C',
 	/* master to service: event_wakeup() */
 	MASTER_SAYS_WAKEUP = 'W',
 };

@@ -23,6 +23,7 @@ enum {
 	FORK_RETRY_USEC = 1000000,
 	RENEW_SETTLE_USEC = 200000, /* files are replaced one after another */
 	RENEW_RETRY_USEC = 60 * 1000000,
+	CALM_SECONDS = 1000, /* without stress, until it is over */
 };
 
 static struct {
@@ -40,6 +41,8 @@ static struct {
 	int64_t hold_until;  /* do not fork before */
 	int64_t limit_warned;
 	int64_t renew_at; /* ask master for a successor then; 0: no need */
+	int64_t limit_reached; /* last; at first the start */
+	bool told_stress;
 	int64_t timer; /* of def->parent_timer */
 	struct pollfd *fds;
 	volatile sig_atomic_t got_sigterm;
@@ -200,6 +203,25 @@ warn_at_limit(void)
 		      "examples of stress-adapting configuration settings");
 }
 
+/* Settings that depend on stress are another configuration, so another
+ * process reads it; this one finishes its clients. */
+static void
+note_stress(bool at_limit)
+{
+	int64_t now = io_monotonic();
+	bool stressed = *conf->stress;
+
+	if (at_limit)
+		parent.limit_reached = now;
+	if (parent.draining || parent.told_stress || at_limit == stressed)
+		return;
+	if (stressed &&
+	    now - parent.limit_reached < (int64_t)CALM_SECONDS * 1000000)
+		return;
+	parent.told_stress = true;
+	service_tell_master(at_limit ? SERVICE_SAYS_STRESS : SERVICE_SAYS_CALM);
+}
+
 static bool
 may_fork(void)
 {
@@ -334,9 +356,12 @@ loop_once(const sigset_t *wait_mask)
 		if (may_fork())
 			start_worker();
 		if (parent.workers >= parent.limit &&
-		    !slots_any_idle(parent.slots))
+		    !slots_any_idle(parent.slots)) {
 			warn_at_limit();
+			note_stress(true);
+		}
 	}
+	note_stress(false);
 	if (parent.workers == 0 &&
 	    (parent.draining ||
 	     (io_monotonic() >= parent.hold_until &&
@@ -362,7 +387,7 @@ service_run_sessions(void)
 				sizeof(*parent.fds));
 	for (int i = 0; i < service_state.n_listen; i++)
 		io_set_nonblocking(SERVICE_LISTEN_FD + i, true);
-	parent.empty_since = io_monotonic();
+	parent.empty_since = parent.limit_reached = io_monotonic();
 	parent.poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (parent.poke < 0)
 		log_fatal("eventfd: %m");

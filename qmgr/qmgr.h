@@ -230,7 +230,7 @@ void internal_deliver(struct active *a, const char *transport,
 void internal_verify(struct active *a, size_t rcpt);
 
 /* qmgr_verify.c */
-/* Is rcpt an address that always exists, whatever a probe would find? */
+/* Is rcpt an address that is known without asking an agent? */
 bool verify_is_known(const struct active *a, size_t rcpt);
 /* Tell verify(8) what the probe a found out. */
 void verify_report(const struct active *a);

@@ -15,8 +15,7 @@ static struct ipc link_ipc = {.fd = -1};
 
 enum { PENDING_MAX = 256 * 1024 }; /* bytes that verify does not take */
 
-/* Whom nobody may refuse, and our own sender of probes: no delivery could
- * change that. */
+/* Mail to our own sender of notices and probes is taken and goes nowhere. */
 bool
 verify_is_known(const struct active *a, size_t rcpt)
 {
@@ -24,8 +23,7 @@ verify_is_known(const struct active *a, size_t rcpt)
 	struct span local = addr_localpart(span_of(r->address));
 
 	return r->class == CLASS_LOCAL &&
-	       (span_equal_cstr_nocase(local, "postmaster") ||
-		span_equal_cstr_nocase(local, conf->double_bounce_sender));
+	       span_equal_cstr_nocase(local, conf->double_bounce_sender);
 }
 
 static bool
@@ -95,6 +93,8 @@ verify_report(const struct active *a)
 		if (why_is_set(w))
 			send_update(address, status_of(w), buf_cstr(&w->text));
 		else if (verify_is_known(a, i))
-			send_update(address, VERIFY_OK, "exists");
+			send_update(address, VERIFY_OK,
+				    "undeliverable postmaster notification "
+				    "discarded");
 	}
 }

@@ -12,6 +12,8 @@
 #include "lib/conf/conf.h"
 #include "lib/ipc/proto.h"
 #include "lib/smtp/cmd.h"
+#include "lib/smtp/probe.h"
+#include "lib/sys/io.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_data.h"
@@ -303,6 +305,9 @@ take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 		smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
 		return false;
 	}
+	if (conf->address_verify_sender_ttl > 0 &&
+	    probe_is_sender(buf_span(&s->recipient), io_now()))
+		probe_base_sender(&s->recipient);
 	while (cmd_next_param(&rest, &key, &value))
 		if (!rcpt_param(s, p, key, value))
 			return false;

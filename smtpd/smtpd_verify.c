@@ -114,7 +114,9 @@ check(struct smtpd *s, const struct verify_rule *v, struct why *why)
 	struct buf text = BUF_INIT;
 	enum verdict verdict = VERDICT_DUNNO;
 
-	if (probe_is_sender(v->address, io_now()))
+	/* Its address is not the same tomorrow: it says nothing to verify. */
+	if (conf->address_verify_sender_ttl > 0 &&
+	    probe_is_sender(v->address, io_now()))
 		return VERDICT_DUNNO;
 	if (!find_out(s, v->address, &status, &text)) {
 		why_set_code(why, 450, "4.3.0",
@@ -123,8 +125,10 @@ check(struct smtpd *s, const struct verify_rule *v, struct why *why)
 			     SPAN_ARG(v->address), v->what);
 		rule_defer_if(s, &s->defer_if_permit, why);
 	} else if (status == VERIFY_BOUNCE) {
+		/* A temporary code is for those who are not sure of it. */
 		set_reply(v, v->reject_code, &text, why);
-		verdict = VERDICT_REJECT;
+		verdict = v->reject_code / 100 == 4 ? tempfail(s, v, why)
+						    : VERDICT_REJECT;
 	} else if (status != VERIFY_OK) {
 		if (status == VERIFY_TODO)
 			buf_set_cstr(&text, "Address verification in progress");

@@ -37,6 +37,7 @@ static struct {
 	pid_t pid;
 	bool draining;
 	bool poked;
+	bool killed; /* a worker was, since a client came */
 	int64_t empty_since; /* no workers since; io_monotonic() */
 	int64_t hold_until;  /* do not fork before */
 	int64_t limit_warned;
@@ -177,6 +178,8 @@ reap_workers(void)
 		slots_give_back(parent.slots, i);
 		if (--parent.workers == 0)
 			parent.empty_since = io_monotonic();
+		if (WIFSIGNALED(status))
+			parent.killed = true;
 		if (status != 0)
 			report_death(pid, status,
 				     never_served && !WIFSIGNALED(status));
@@ -222,11 +225,16 @@ note_stress(bool at_limit)
 	service_tell_master(at_limit ? SERVICE_SAYS_STRESS : SERVICE_SAYS_CALM);
 }
 
+/*
+ * The wake-up of a client can go to a worker that is being killed, while
+ * others sleep on: after such a death the next client gets a new worker, which
+ * looks for itself.
+ */
 static bool
 may_fork(void)
 {
 	return !parent.draining && parent.workers < parent.limit &&
-	       !slots_any_idle(parent.slots) &&
+	       (parent.killed || !slots_any_idle(parent.slots)) &&
 	       io_monotonic() >= parent.hold_until;
 }
 
@@ -353,8 +361,10 @@ loop_once(const sigset_t *wait_mask)
 		    service_state.def->parent_timer(io_monotonic());
 	if (parent.poked) {
 		parent.poked = false;
-		if (may_fork())
+		if (may_fork()) {
+			parent.killed = false;
 			start_worker();
+		}
 		if (parent.workers >= parent.limit &&
 		    !slots_any_idle(parent.slots)) {
 			warn_at_limit();

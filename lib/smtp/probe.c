@@ -18,8 +18,9 @@ append_slot(uint64_t n, struct buf *out)
 	} while (n);
 }
 
-void
-probe_sender(int64_t when, struct buf *out)
+/* slot < 0: none. */
+static void
+build_sender(int64_t slot, struct buf *out)
 {
 	struct span all = span_of(conf->address_verify_sender), domain;
 
@@ -28,12 +29,25 @@ probe_sender(int64_t when, struct buf *out)
 		return;
 	domain = addr_domain(all);
 	buf_append_span(out, addr_localpart(all));
-	if (conf->address_verify_sender_ttl > 0)
-		append_slot((uint64_t)(when / conf->address_verify_sender_ttl),
-			    out);
+	if (slot >= 0)
+		append_slot((uint64_t)slot, out);
 	if (domain.len)
 		buf_printf(out, "@%.*s", SPAN_ARG(domain));
 	rewrite_address(REWRITE_LOCAL, out);
+}
+
+void
+probe_sender(int64_t when, struct buf *out)
+{
+	int64_t ttl = conf->address_verify_sender_ttl;
+
+	build_sender(ttl > 0 ? when / ttl : -1, out);
+}
+
+void
+probe_base_sender(struct buf *out)
+{
+	build_sender(-1, out);
 }
 
 bool

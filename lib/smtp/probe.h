@@ -14,6 +14,8 @@
  * with time, so that an address that was collected is soon of no use.
  */
 void probe_sender(int64_t when, struct buf *out);
+/* The same without the part that changes: whom mail to it is for. */
+void probe_base_sender(struct buf *out);
 /* Is address a sender of probes of this host, of now or just before? */
 bool probe_is_sender(struct span address, int64_t now);
 

@@ -38,6 +38,13 @@ open_maps(const char *name, const char *value)
 			 flags | (conf->smtputf8_enable ? TABLE_UTF8 : 0));
 }
 
+/* Probes may go another way than mail. */
+static const char *
+choose(const char *mail, const char *probe)
+{
+	return route_tables.probes ? probe : mail;
+}
+
 static void
 open_tables(bool probes)
 {
@@ -55,16 +62,7 @@ open_tables(bool probes)
 	t->mailbox_domains =
 	    open_list("virtual_mailbox_domains", conf->virtual_mailbox_domains,
 		      MATCH_STRING);
-	t->local_transport = probes ? conf->address_verify_local_transport
-				    : conf->local_transport;
-	t->virtual_transport = probes ? conf->address_verify_virtual_transport
-				      : conf->virtual_transport;
-	t->relay_transport = probes ? conf->address_verify_relay_transport
-				    : conf->relay_transport;
-	t->default_transport = probes ? conf->address_verify_default_transport
-				      : conf->default_transport;
-	t->relayhost =
-	    probes ? conf->address_verify_relayhost : conf->relayhost;
+	t->probes = probes;
 	t->transport = open_maps("transport_maps",
 				 probes ? conf->address_verify_transport_maps
 					: conf->transport_maps);
@@ -269,8 +267,10 @@ find_relayhost(struct span sender, struct buf *value, struct why *why)
 	    route_tables.sender_relay, sender,
 	    conf->empty_address_relayhost_maps_lookup_key, value, why);
 
-	if (st == TABLE_ABSENT && *route_tables.relayhost) {
-		buf_set_cstr(value, route_tables.relayhost);
+	if (st == TABLE_ABSENT &&
+	    *choose(conf->relayhost, conf->address_verify_relayhost)) {
+		buf_set_cstr(value, choose(conf->relayhost,
+					   conf->address_verify_relayhost));
 		st = TABLE_FOUND;
 	}
 	return st;
@@ -285,12 +285,14 @@ set_remote(struct route *r, struct span sender, struct span domain,
 	   struct why *why)
 {
 	struct buf value = BUF_INIT, relay = BUF_INIT;
-	const char *transport = route_tables.relay_transport;
+	const char *transport =
+	    choose(conf->relay_transport, conf->address_verify_relay_transport);
 	enum table_status st = TABLE_ABSENT;
 	bool ok = false;
 
 	if (r->class == CLASS_DEFAULT) {
-		transport = route_tables.default_transport;
+		transport = choose(conf->default_transport,
+				   conf->address_verify_default_transport);
 		st = find_by_sender(
 		    route_tables.sender_transport, sender,
 		    conf->empty_address_default_transport_maps_lookup_key,
@@ -321,12 +323,18 @@ set_class_destination(struct route *r, struct span sender, struct span domain,
 
 	switch (r->class) {
 	case CLASS_LOCAL:
-		route_set_destination(r, span_of(route_tables.local_transport),
-				      span_of(conf->myhostname));
+		route_set_destination(
+		    r,
+		    span_of(choose(conf->local_transport,
+				   conf->address_verify_local_transport)),
+		    span_of(conf->myhostname));
 		return true;
 	case CLASS_VIRTUAL:
 		route_set_destination(
-		    r, span_of(route_tables.virtual_transport), domain);
+		    r,
+		    span_of(choose(conf->virtual_transport,
+				   conf->address_verify_virtual_transport)),
+		    domain);
 		return true;
 	case CLASS_ALIAS:
 		buf_set_cstr(&r->transport, "error");

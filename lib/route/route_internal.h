@@ -11,9 +11,7 @@ struct route_tables {
 	struct match_list *mydestination, *relay_domains, *alias_domains,
 	    *mailbox_domains;
 	struct maps *transport, *relocated, *sender_transport, *sender_relay;
-	/* the parameters of that name, or their address_verify_ twins */
-	const char *local_transport, *virtual_transport, *relay_transport,
-	    *default_transport, *relayhost;
+	bool probes; /* the address_verify_ parameters are in force */
 	/* who exists */
 	struct maps *local_recipients, *relay_recipients, *mailboxes, *aliases,
 	    *canonical, *recipient_canonical;

@@ -264,12 +264,15 @@ build_request(struct buf *out, struct smtpd *s, const struct policy *p)
 static bool
 clean(struct policy *p, struct buf *action)
 {
+	bool valid;
+
 	buf_truncate(action, strnlen(buf_cstr(action), action->len));
+	valid = !conf->smtputf8_enable || utf8_valid(action->data, action->len);
 	for (size_t i = 0; i < action->len; i++)
 		if ((unsigned char)action->data[i] < ' ' ||
 		    action->data[i] == 127)
-			action->data[i] = ' ';
-	if (!conf->smtputf8_enable || utf8_valid(action->data, action->len))
+			action->data[i] = valid ? ' ' : '?';
+	if (valid)
 		return true;
 	utf8_printable(action->data, action->len, '?');
 	log_warn("malformed UTF-8 in policy server %s response: \"%s\"",

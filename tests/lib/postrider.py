@@ -77,6 +77,18 @@ def mail_owner():
             _known(grp.getgrnam, "postdrop", "games"))
 
 
+def connect(port, seconds=10):
+    """A connection to a server that may be about to listen."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 class Instance:
     def __init__(self, directory=None, port=None, main=None, master=None,
                  group=None, queue=None, user=None, b=None):

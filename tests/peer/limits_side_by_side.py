@@ -37,7 +37,7 @@ class Client:
 
     def __init__(self, port, out):
         self.out = out
-        self.sock = socket.create_connection(("127.0.0.1", port))
+        self.sock = postrider.connect(port)
         self.sock.settimeout(20)
         self.file = self.sock.makefile("rb")
         self.reply()

@@ -190,7 +190,7 @@ def line_of(port, settings):
 
 def talk(port, dialogue):
     lines = []
-    with socket.create_connection(("127.0.0.1", port)) as sock:
+    with postrider.connect(port) as sock:
         sock.settimeout(30)
         f = sock.makefile("rb")
 

@@ -157,7 +157,7 @@ SCENARIOS = {
                 ONE[:3] + ONE[-1:]),
     "closed-3": (rcpt(smtpd_policy_service_try_limit="3", **QUICK),
                  always(None), ONE[:3] + ONE[-1:]),
-    "control": (rcpt(**QUICK), always(b"action=550 \x01a\x7fx\tb\n\n"),
+    "control": (rcpt(**QUICK), always(b"action=550 a\x01\x7fx\tb\n\n"),
                 ONE[:3] + ONE[-1:]),
     "utf8": (rcpt(**QUICK), always("action=550 \u00e9\n\n".encode()),
              ONE[:3] + ONE[-1:]),

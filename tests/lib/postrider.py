@@ -77,6 +77,15 @@ def mail_owner():
             _known(grp.getgrnam, "postdrop", "games"))
 
 
+def free_ports(count):
+    """So many different ones."""
+    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in socks]
+    for s in socks:
+        s.close()
+    return ports
+
+
 def connect(port, seconds=10):
     """A connection to a server that may be about to listen."""
     deadline = time.monotonic() + seconds

@@ -257,13 +257,14 @@ def lines_of(log, ports):
 
 
 def run(start, more, options, play):
-    ports = {name: postrider.free_port() for name in options}
+    free = postrider.free_ports(len(options) + 1)
+    ports = dict(zip(options, free))
     lines = "discard unix - - n - - discard\n"
     for name, settings in options.items():
         lines += f"127.0.0.1:{ports[name]} inet n - n - - smtpd\n"
         for key, value in settings.items():
             lines += f"    -o {{ {key}={value} }}\n"
-    mta = start(dict(SETTINGS, **more),
+    mta = start(free[-1], dict(SETTINGS, **more),
                 {"discard unix": lines,
                  "virtual unix": "virtual unix - n n - - virtual"})
     out = []
@@ -283,11 +284,11 @@ def main():
     what = sys.argv[1]
     result = []
     for start in (
-            lambda main, master: oracle.Postfix(
-                scratch, postrider.free_port(), main=main,
+            lambda port, main, master: oracle.Postfix(
+                scratch, port, main=main,
                 master=master).start(),
-            lambda main, master: postrider.Instance(
-                main=main, master=master).start()):
+            lambda port, main, master: postrider.Instance(
+                port=port, main=main, master=master).start()):
         if what == "limits":
             result.append(run(start, {}, LIMITS, limits))
         else:

@@ -196,7 +196,10 @@ def talk(port, dialogue):
 
         def reply():
             while True:
-                line = f.readline().decode("utf-8", "backslashreplace")
+                try:
+                    line = f.readline().decode("utf-8", "backslashreplace")
+                except ConnectionResetError:
+                    line = ""
                 lines.append("S: " + line.rstrip("\r\n"))
                 if line[3:4] != "-":
                     return line
@@ -250,9 +253,11 @@ def run(start, names):
     result = {}
     for name in names:
         servers[name] = PolicyServer(SCENARIOS[name][1]).__enter__()
-        ports[name] = postrider.free_port()
+    free = postrider.free_ports(len(names) + 1)
+    ports = dict(zip(names, free))
+    for name in names:
         lines += line_of(ports[name], settings_of(name, servers[name]))
-    mta = start({"discard unix": "discard unix - - n - - discard\n" + lines})
+    mta = start(free[-1], {"discard unix": "discard unix - - n - - discard\n" + lines})
     try:
         for name in names:
             before = len(mta.log())
@@ -278,12 +283,12 @@ def main():
     show = "-v" in sys.argv
     names = [a for a in sys.argv[1:] if a != "-v"] or list(SCENARIOS)
 
-    def theirs(master):
-        return oracle.Postfix(scratch, postrider.free_port(), main=SETTINGS,
+    def theirs(port, master):
+        return oracle.Postfix(scratch, port, main=SETTINGS,
                               master=master).start()
 
-    def ours(master):
-        return postrider.Instance(main=SETTINGS, master=master).start()
+    def ours(port, master):
+        return postrider.Instance(port=port, main=SETTINGS, master=master).start()
 
     want = run(theirs, names)
     if show:

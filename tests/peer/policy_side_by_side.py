@@ -138,7 +138,7 @@ SCENARIOS = {
              ONE[:3] + ONE[-1:]),
     "default-action": (rcpt("check_policy_service { TCP, "
                             "default_action=DUNNO, try_limit=1 }", **QUICK),
-                       always(None), ONE),
+                       always(None), ONE[:3] + ONE[-1:]),
     "default-reject": (rcpt(smtpd_policy_service_default_action=
                             "550 5.7.1 no policy",
                             smtpd_policy_service_try_limit="1", **QUICK),

@@ -228,7 +228,8 @@ smtpd_limits_starttls(struct smtpd *s)
 	n = rate_get(table, &s->client, RATE_NEW_TLS, io_monotonic());
 	if (n <= limit)
 		return true;
-	warn_exceeded(s, "New TLS session rate", n);
+	log_warn("Refusing STARTTLS request from %s for service %s",
+		 buf_cstr(&s->peer.namaddr), service_name());
 	smtpd_reply(s, "454 4.7.0 Error: too many new TLS sessions from %s",
 		    buf_cstr(&s->peer.namaddr));
 	return false;

@@ -26,7 +26,7 @@ int64_t smtpd_limits_linger(void);
 /* A client connected: false ends the session. */
 bool smtpd_limits_connect(struct smtpd *s);
 void smtpd_limits_disconnect(struct smtpd *s);
-/* One more MAIL, RCPT, AUTH command of good syntax. */
+/* One more MAIL or RCPT of good syntax, or AUTH of any. */
 bool smtpd_limits_mail(struct smtpd *s);
 bool smtpd_limits_rcpt(struct smtpd *s);
 bool smtpd_limits_auth(struct smtpd *s);

@@ -286,7 +286,8 @@ RULE_FN(check_ccert_map)
 	    {buf_cstr(&s->tls.subject), "Client certificate", LIST_CLIENT},
 	    BUF_INIT,
 	    BUF_INIT,
-	    TABLE_ABSENT};
+	    TABLE_ABSENT,
+	    NULL};
 	bool found = false;
 
 	(void)about;
@@ -311,7 +312,8 @@ RULE_FN(check_sasl_map)
 	    {buf_cstr(&s->sasl.username), "SASL login name", LIST_CLIENT},
 	    BUF_INIT,
 	    BUF_INIT,
-	    TABLE_ABSENT};
+	    TABLE_ABSENT,
+	    NULL};
 
 	(void)about;
 	if (!smtpd_sasl_enabled()) {

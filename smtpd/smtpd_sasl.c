@@ -13,6 +13,7 @@
 #include "lib/table/match_list.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
+#include "smtpd/smtpd_limits.h"
 
 enum {
 	AUTH_STEPS_MAX = 20,
@@ -343,7 +344,7 @@ smtpd_cmd_auth(struct smtpd *s, struct span arg)
 {
 	struct span mech, initial = {NULL, 0}, more;
 
-	if (!may_authenticate(s))
+	if (!may_authenticate(s) || !smtpd_limits_auth(s))
 		return false;
 	if (!span_next_token(&arg, " \t", &mech) ||
 	    (span_next_token(&arg, " \t", &initial) &&

@@ -13,6 +13,7 @@
 #include "lib/tls/tls_session.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
+#include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_sasl.h"
 
 enum {
@@ -329,7 +330,9 @@ start(struct smtpd *s)
 	if (ok) {
 		forget_clear_text(s);
 		keep_facts(&s->tls, &facts);
-		check_cert(s);
+		ok = facts.reused || smtpd_limits_new_tls(s);
+		if (ok)
+			check_cert(s);
 	} else {
 		stream_flush(&s->st);
 		if (s->st.status == STREAM_OK)
@@ -377,6 +380,8 @@ smtpd_cmd_starttls(struct smtpd *s, struct span arg)
 			    "454 4.7.0 TLS not available due to local problem");
 		return false;
 	}
+	if (!smtpd_limits_starttls(s))
+		return false;
 	smtpd_reply(s, "220 2.0.0 Ready to start TLS");
 	return start(s);
 }

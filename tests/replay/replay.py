@@ -14,6 +14,7 @@ A dialogue file holds lines of these forms:
     W: seconds          wait
     --                  a new connection (its greeting is read first)
     -- ADDRESS          the same, from this address
+    --< text            the same; text (escapes as R:) is sent ahead of that
 
 Queue ids in replies are replaced by QID. An end of the connection is written
 "S: <EOF>", no reply within the time limit "S: <NONE>".
@@ -94,7 +95,7 @@ def raw(text):
 
 
 def is_connect(line):
-    return line == "--" or line.startswith("-- ")
+    return line == "--" or line.startswith(("-- ", "--< "))
 
 
 def play(dialogue, connect):
@@ -121,8 +122,11 @@ def play(dialogue, connect):
         if is_connect(line):
             if peer:
                 peer.close()
-            source = line[3:].strip()
+            ahead = raw(line[4:]) if line.startswith("--<") else b""
+            source = "" if ahead else line[3:].strip()
             peer = Peer(lambda: connect(source) if source else connect())
+            if ahead:
+                peer.send(ahead)
             reply()
             continue
         kind, _, text = line.partition(": ")

@@ -10,6 +10,7 @@
 #include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_session.h"
 #include "smtpd/smtpd_text.h"
+#include "smtpd/smtpd_upstream.h"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -45,6 +46,7 @@ init(void)
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
 	smtpd_session_open();
+	smtpd_upstream_open();
 }
 
 static void

@@ -92,6 +92,8 @@ cmd_ehlo(struct smtpd *s, struct span arg)
 	    {"ENHANCEDSTATUSCODES", !(off & EHLO_ENHANCED)},
 	    {"8BITMIME", !(off & EHLO_8BITMIME)},
 	    {"DSN", !(off & EHLO_DSN)},
+	    {"SMTPUTF8", !(off & EHLO_SMTPUTF8) && conf->smtputf8_enable},
+	    {"CHUNKING", !(off & EHLO_CHUNKING)},
 	};
 	strvec_add(&lines, conf->myhostname);
 	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++)
@@ -196,16 +198,6 @@ cmd_xclient(struct smtpd *s, struct span arg)
 	return false;
 }
 
-/* Its data would follow at once; nothing that comes next can be trusted to be
- * a command. */
-static bool
-cmd_bdat(struct smtpd *s, struct span arg)
-{
-	(void)arg;
-	smtpd_reply(s, "521 5.5.1 Error: command not implemented");
-	return false;
-}
-
 const struct smtpd_command smtpd_commands[] = {
     {"HELO", cmd_helo, CMD_ENDS_GROUP},
     {"EHLO", cmd_ehlo, CMD_ENDS_GROUP},
@@ -216,7 +208,7 @@ const struct smtpd_command smtpd_commands[] = {
     {"MAIL", smtpd_cmd_mail, 0},
     {"RCPT", smtpd_cmd_rcpt, 0},
     {"DATA", smtpd_cmd_data, CMD_ENDS_GROUP},
-    {"BDAT", cmd_bdat, 0},
+    {"BDAT", smtpd_cmd_bdat, 0},
     {"RSET", cmd_rset, CMD_JUNK},
     {"NOOP", cmd_noop, CMD_JUNK | CMD_ENDS_GROUP},
     {"VRFY", smtpd_cmd_vrfy, CMD_JUNK | CMD_ENDS_GROUP},

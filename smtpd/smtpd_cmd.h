@@ -32,6 +32,7 @@ bool smtpd_cmd_mail(struct smtpd *s, struct span arg);
 bool smtpd_cmd_rcpt(struct smtpd *s, struct span arg);
 bool smtpd_cmd_vrfy(struct smtpd *s, struct span arg);
 bool smtpd_cmd_data(struct smtpd *s, struct span arg);
+bool smtpd_cmd_bdat(struct smtpd *s, struct span arg);
 
 /* EHLO keywords that this client is not to see. */
 enum {

@@ -224,6 +224,10 @@ smtpd_cmd_mail(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "503 5.5.1 Error: nested MAIL command");
 		return false;
 	}
+	if (s->mail.content.chunks != CHUNKS_NONE) {
+		smtpd_reply(s, "503 5.5.1 Error: MAIL after BDAT");
+		return false;
+	}
 	if (!span_starts_nocase(arg, "from:") ||
 	    span_trim(span_from(arg, 5)).len == 0) {
 		smtpd_reply(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
@@ -331,6 +335,10 @@ smtpd_cmd_rcpt(struct smtpd *s, struct span arg)
 
 	if (!s->mail.active) {
 		smtpd_reply(s, "503 5.5.1 Error: need MAIL command");
+		return false;
+	}
+	if (s->mail.content.chunks != CHUNKS_NONE) {
+		smtpd_reply(s, "503 5.5.1 Error: RCPT after BDAT");
 		return false;
 	}
 	if (!span_starts_nocase(arg, "to:") ||

@@ -14,8 +14,8 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_data.h"
-#include "smtpd/smtpd_peer.h"
 #include "smtpd/smtpd_state.h"
+#include "smtpd/smtpd_upstream.h"
 
 enum {
 	DRAIN_IDLE_SECONDS = 2,  /* for a client between two messages */
@@ -101,17 +101,16 @@ log_text(struct smtpd *s, const char *what, struct span text)
 }
 
 /*
- * Did the client send on where RFC 2920 wants it to wait? It is logged once a
- * session. false: the session ends.
+ * Did the client send on where it has to wait? It is logged once a session.
+ * false: the session ends.
  */
 static bool
-check_pipelining(struct smtpd *s, const struct smtpd_command *c)
+check_pipelining(struct smtpd *s)
 {
 	size_t len;
 	const char *p;
 
-	if (!(c->flags & CMD_ENDS_GROUP) || (c->flags & CMD_QUIT) ||
-	    s->standalone || s->pipelining || !stream_has_input(&s->st))
+	if (s->standalone || s->pipelining || !stream_has_input(&s->st))
 		return true;
 	p = stream_peek(&s->st, &len);
 	if (len == 0) {
@@ -127,6 +126,15 @@ check_pipelining(struct smtpd *s, const struct smtpd_command *c)
 	smtpd_reply(s, "554 5.5.0 Error: SMTP protocol synchronization");
 	s->hangup = true;
 	return false;
+}
+
+/* RFC 2920: who was offered PIPELINING may send on after some commands. */
+static bool
+must_wait_after(const struct smtpd *s, const struct smtpd_command *c)
+{
+	if (c->flags & CMD_QUIT)
+		return false;
+	return (c->flags & CMD_ENDS_GROUP) || !strcmp(s->protocol, "SMTP");
 }
 
 static bool
@@ -187,7 +195,7 @@ run_command(struct smtpd *s, const struct smtpd_command *c, struct span arg)
 	s->where = c->name;
 	stat->all++;
 	buf_append_span(&copy, arg);
-	if (!check_pipelining(s, c) || deny(s, c))
+	if ((must_wait_after(s, c) && !check_pipelining(s)) || deny(s, c))
 		goto out;
 	if ((c->flags & CMD_JUNK) &&
 	    s->junk++ > (unsigned)conf->smtpd_junk_command_limit)
@@ -245,10 +253,16 @@ lost(struct smtpd *s, const char *how)
 {
 	if (!strcmp(s->where, "END-OF-MESSAGE"))
 		return;
-	if (s->in_data)
+	if (s->in_data && s->mail.content.chunks == CHUNKS_NONE)
 		log_info("%s after DATA (%llu bytes) from %s", how,
 			 (unsigned long long)s->data_bytes,
 			 buf_cstr(&s->peer.namaddr));
+	else if (s->mail.content.chunks == CHUNKS_GOOD &&
+		 !strcmp(s->where, "BDAT"))
+		log_info(
+		    "%s after BDAT (%llu bytes) from %s", how,
+		    (unsigned long long)(s->data_bytes + s->mail.content.begun),
+		    buf_cstr(&s->peer.namaddr));
 	else
 		log_info("%s after %s from %s", how, s->where,
 			 buf_cstr(&s->peer.namaddr));
@@ -320,6 +334,8 @@ greet(struct smtpd *s)
 {
 	struct why why = WHY_INIT;
 
+	if (!check_pipelining(s))
+		return;
 	s->denied = !s->unrestricted && !smtpd_access_connect(s, &why);
 	if (s->denied)
 		smtpd_reply_why(s, &why);
@@ -370,6 +386,7 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 {
 	bool standalone = how & SESSION_STANDALONE;
 	struct smtpd s;
+	bool peer_known;
 
 	smtpd_state_init(&s, in_fd, out_fd);
 	s.standalone = standalone;
@@ -377,11 +394,15 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 	s.st.wait_input = standalone ? NULL : wait_input;
 	s.st.wait_data = &s;
 	start_command_clock(&s);
-	smtpd_peer_init(&s.peer, standalone ? -1 : in_fd);
+	peer_known = smtpd_upstream_peer(&s);
 	if (!standalone)
 		log_info("connect from %s", buf_cstr(&s.peer.namaddr));
 	s.bare = smtpd_bare_policy(&s);
-	greet(&s);
+	if (peer_known)
+		greet(&s);
+	else
+		smtpd_reply(&s, "421 4.3.0 %s Server local error",
+			    conf->myhostname);
 	converse(&s);
 	if (!standalone)
 		log_disconnect(&s);

@@ -6,6 +6,7 @@
 #include "lib/base/mem.h"
 #include "smtpd/smtpd_dnsxl.h"
 #include "smtpd/smtpd_drop.h"
+#include "smtpd/smtpd_peer.h"
 #include "smtpd/smtpd_route.h"
 
 void
@@ -62,19 +63,6 @@ smtpd_mail_add_rcpt(struct smtpd *s, struct span address, const char *orcpt,
 }
 
 static void
-free_peer(struct smtpd_peer *p)
-{
-	buf_free(&p->name);
-	buf_free(&p->reverse_name);
-	buf_free(&p->addr);
-	buf_free(&p->rfc_addr);
-	buf_free(&p->port);
-	buf_free(&p->namaddr);
-	buf_free(&p->server_addr);
-	buf_free(&p->server_port);
-}
-
-static void
 free_tls(struct smtpd_tls *t)
 {
 	buf_free(&t->protocol);
@@ -89,7 +77,7 @@ void
 smtpd_state_free(struct smtpd *s)
 {
 	smtpd_mail_reset(s);
-	free_peer(&s->peer);
+	smtpd_peer_free(&s->peer);
 	free_tls(&s->tls);
 	buf_free(&s->sasl.method);
 	buf_free(&s->sasl.username);

@@ -64,6 +64,21 @@ struct smtpd_rcpt {
 	int notify;
 };
 
+/* The content that arrives, by DATA or in chunks. */
+enum smtpd_chunks {
+	CHUNKS_NONE, /* no BDAT since MAIL or RSET */
+	CHUNKS_GOOD,
+	CHUNKS_FAILED, /* what comes until LAST or RSET is thrown away */
+};
+
+struct smtpd_content {
+	enum smtpd_chunks chunks;
+	struct data_reader reader;
+	int64_t bytes;  /* of content, with our header */
+	uint64_t begun; /* bytes of a line whose end has not come */
+	bool too_big;
+};
+
 struct smtpd_mail {
 	bool active;       /* MAIL was accepted */
 	struct buf sender; /* internal form; "" is the null sender */
@@ -78,6 +93,7 @@ struct smtpd_mail {
 	struct cleanup *cleanup;
 	struct smtpd_drop *drop;
 	struct buf queue_id;
+	struct smtpd_content content;
 	/* what access tables asked for */
 	bool hold;
 	bool discard;
@@ -110,7 +126,7 @@ struct smtpd {
 	struct smtpd_sasl sasl;
 	bool line_bare_lf;   /* the command in hand ended with a bare LF */
 	bool in_data;        /* the connection was lost within the content */
-	uint64_t data_bytes; /* bytes of that content */
+	uint64_t data_bytes; /* bytes of that content, in whole lines */
 	struct smtpd_mail mail;
 
 	const char *where;    /* command in hand, for logs: "CONNECT", "RCPT" */

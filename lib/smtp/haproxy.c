@@ -209,9 +209,10 @@ haproxy_parse(struct span in, unsigned families, struct haproxy *h)
 	nl = span_find(in, '\n');
 	line = nl < 0 ? in.len : (size_t)nl + 1;
 	if (!begins(in, v1_signature, sizeof(v1_signature) - 1) ||
-	    (nl >= 0 && line < V2_FIXED))
-		return bad(h, line < V2_FIXED ? "short protocol header"
-					      : "unrecognized protocol header");
+	    (nl >= 0 && line < V2_SIGNATURE))
+		return bad(h, line < V2_SIGNATURE
+				  ? "short protocol header"
+				  : "unrecognized protocol header");
 	if (memchr(in.data, '\0', line))
 		return bad(h, "missing protocol header terminator");
 	if (nl < 0)

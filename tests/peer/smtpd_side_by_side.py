@@ -33,7 +33,8 @@ def smtpd_lines(log):
         match = re.search(r"postfix/smtpd\[\d+\]: (.*)", line)
         if not match or IGNORED.search(match[1].replace("disconnect from", "")):
             continue
-        lines.append(re.sub(r"^[0-9A-F]{5,}: ", "QID: ", match[1]))
+        lines.append(re.sub(r"^(warning: )?[0-9A-F]{5,}: ", r"\1QID: ",
+                            match[1]))
     return lines
 
 

@@ -64,7 +64,7 @@ test_bad_text(void **state)
 	assert_bad("PROXY\r\n", "short protocol header");
 	assert_bad("proxy TCP4 10.1.2.3 10.9.9.9 1 2\r\n",
 		   "unrecognized protocol header");
-	assert_bad("PROXY UNKNOWN\r\n\r\n", "short protocol header");
+	assert_bad("PROXY UNKNOWN\r\n\r\n", "bad or missing protocol type");
 	assert_bad("PROXY UNKNOWN a b c d\r\n", "bad or missing protocol type");
 	assert_bad("PROXY TCP4 ::1 ::1 1 2\r\n",
 		   "bad or missing client address");

@@ -11,6 +11,7 @@
 #include "smtpd/smtpd_session.h"
 #include "smtpd/smtpd_text.h"
 #include "smtpd/smtpd_upstream.h"
+#include "smtpd/smtpd_xclient.h"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -47,6 +48,7 @@ init(void)
 	smtpd_ehlo_open();
 	smtpd_session_open();
 	smtpd_upstream_open();
+	smtpd_xclient_open_tables();
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
+#include "smtpd/smtpd_xclient.h"
 
 enum { ETRN_LOG_MAX = 100 };
 
@@ -68,37 +69,46 @@ cmd_helo(struct smtpd *s, struct span arg)
 	return true;
 }
 
+static void
+offer(struct strvec *rows, const char *text, bool on)
+{
+	if (on)
+		strvec_add(rows, text);
+}
+
+/* The rows that follow this host's name; programs compare their order. */
+static void
+offers(struct smtpd *s, struct strvec *rows)
+{
+	unsigned off = s->ehlo_off;
+	char size[40] = "SIZE";
+
+	if (conf->message_size_limit > 0)
+		snprintf(size, sizeof(size), "SIZE %lld",
+			 (long long)conf->message_size_limit);
+	offer(rows, "PIPELINING", !(off & EHLO_PIPELINING));
+	offer(rows, size, !(off & EHLO_SIZE));
+	offer(rows, "VRFY", !(off & EHLO_VRFY) && !conf->disable_vrfy_command);
+	offer(rows, "ETRN", !(off & EHLO_ETRN));
+	smtpd_xclient_offer(s, rows);
+	offer(rows, "ENHANCEDSTATUSCODES", !(off & EHLO_ENHANCED));
+	offer(rows, "8BITMIME", !(off & EHLO_8BITMIME));
+	offer(rows, "DSN", !(off & EHLO_DSN));
+	offer(rows, "SMTPUTF8",
+	      !(off & EHLO_SMTPUTF8) && conf->smtputf8_enable);
+	offer(rows, "CHUNKING", !(off & EHLO_CHUNKING));
+}
+
 static bool
 cmd_ehlo(struct smtpd *s, struct span arg)
 {
 	struct strvec lines = STRVEC_INIT;
-	char size[40] = "SIZE";
-	unsigned off;
 
 	if (!take_helo(s, arg, true))
 		return false;
-	off = s->ehlo_off = smtpd_ehlo_discarded(s);
-	if (conf->message_size_limit > 0)
-		snprintf(size, sizeof(size), "SIZE %lld",
-			 (long long)conf->message_size_limit);
-	const struct {
-		const char *text;
-		bool on;
-	} offers[] = {
-	    {"PIPELINING", !(off & EHLO_PIPELINING)},
-	    {size, !(off & EHLO_SIZE)},
-	    {"VRFY", !(off & EHLO_VRFY) && !conf->disable_vrfy_command},
-	    {"ETRN", !(off & EHLO_ETRN)},
-	    {"ENHANCEDSTATUSCODES", !(off & EHLO_ENHANCED)},
-	    {"8BITMIME", !(off & EHLO_8BITMIME)},
-	    {"DSN", !(off & EHLO_DSN)},
-	    {"SMTPUTF8", !(off & EHLO_SMTPUTF8) && conf->smtputf8_enable},
-	    {"CHUNKING", !(off & EHLO_CHUNKING)},
-	};
+	s->ehlo_off = smtpd_ehlo_discarded(s);
 	strvec_add(&lines, conf->myhostname);
-	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++)
-		if (offers[i].on)
-			strvec_add(&lines, offers[i].text);
+	offers(s, &lines);
 	for (size_t i = 0; i < lines.n; i++)
 		smtpd_reply(s, "250%c%s", i + 1 < lines.n ? '-' : ' ',
 			    lines.v[i]);
@@ -190,19 +200,11 @@ cmd_starttls(struct smtpd *s, struct span arg)
 	return false;
 }
 
-static bool
-cmd_xclient(struct smtpd *s, struct span arg)
-{
-	(void)arg;
-	smtpd_reply(s, "550 5.7.0 Error: insufficient authorization");
-	return false;
-}
-
 const struct smtpd_command smtpd_commands[] = {
     {"HELO", cmd_helo, CMD_ENDS_GROUP},
     {"EHLO", cmd_ehlo, CMD_ENDS_GROUP},
-    {"XCLIENT", cmd_xclient, CMD_ENDS_GROUP},
-    {"XFORWARD", cmd_xclient, CMD_ENDS_GROUP},
+    {"XCLIENT", smtpd_cmd_xclient, CMD_ENDS_GROUP | CMD_GREETS},
+    {"XFORWARD", smtpd_cmd_xforward, CMD_ENDS_GROUP},
     {"STARTTLS", cmd_starttls, CMD_ENDS_GROUP},
     {"AUTH", cmd_auth, CMD_ENDS_GROUP},
     {"MAIL", smtpd_cmd_mail, 0},

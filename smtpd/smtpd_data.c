@@ -14,6 +14,7 @@
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_drop.h"
 #include "smtpd/smtpd_rules.h"
+#include "smtpd/smtpd_xclient.h"
 
 static struct match_list *bare_exclusions;
 static struct rule_list *local_rewrite;
@@ -77,6 +78,23 @@ copy_or_null(const struct buf *b)
 	return b->len ? mem_strndup(b->data, b->len) : NULL;
 }
 
+/* Of the client itself, or of the one that it named with XFORWARD; never some
+ * of this and some of that. */
+static void
+fill_client(struct smtpd *s, struct envelope *e)
+{
+	const struct smtpd_forward *f = &s->forward;
+	bool local = f->active ? f->local : rewrites_as_local(s);
+
+	e->rewrite = mem_strdup(local ? "local" : "remote");
+	e->client_name = copy_or_null(f->active ? &f->name : &s->peer.name);
+	e->client_addr = copy_or_null(f->active ? &f->addr : &s->peer.addr);
+	e->client_port = copy_or_null(f->active ? &f->port : &s->peer.port);
+	e->client_helo = copy_or_null(f->active ? &f->helo : &s->helo);
+	e->client_proto =
+	    f->active ? copy_or_null(&f->proto) : mem_strdup(s->protocol);
+}
+
 static void
 fill_envelope(struct smtpd *s, struct envelope *e)
 {
@@ -86,15 +104,30 @@ fill_envelope(struct smtpd *s, struct envelope *e)
 	e->encoding = copy_or_null(&m->encoding);
 	e->dsn_envid = copy_or_null(&m->envid);
 	e->dsn_ret = m->ret;
-	e->rewrite = mem_strdup(rewrites_as_local(s) ? "local" : "remote");
-	e->client_name = copy_or_null(&s->peer.name);
-	e->client_addr = copy_or_null(&s->peer.addr);
-	e->client_port = copy_or_null(&s->peer.port);
-	e->client_helo = copy_or_null(&s->helo);
-	e->client_proto = mem_strdup(s->protocol);
+	fill_client(s, e);
 	e->sasl_method = copy_or_null(&s->sasl.method);
 	e->sasl_username = copy_or_null(&s->sasl.username);
 	e->sasl_sender = copy_or_null(&s->sasl.sender);
+}
+
+static void
+log_client(const struct smtpd *s)
+{
+	struct buf line = BUF_INIT;
+
+	if (s->sasl.method.len)
+		buf_printf(&line, ", sasl_method=%s",
+			   buf_cstr(&s->sasl.method));
+	if (s->sasl.username.len)
+		buf_printf(&line, ", sasl_username=%s",
+			   buf_cstr(&s->sasl.username));
+	if (s->sasl.sender.len)
+		buf_printf(&line, ", sasl_sender=%s",
+			   buf_cstr(&s->sasl.sender));
+	smtpd_forward_log(s, &line);
+	log_info("%s: client=%s%s", smtpd_queue_id(s),
+		 buf_cstr(&s->peer.namaddr), buf_cstr(&line));
+	buf_free(&line);
 }
 
 bool
@@ -115,8 +148,7 @@ smtpd_data_open(struct smtpd *s, struct why *why)
 	}
 	if (!m->cleanup && !m->drop)
 		return false;
-	log_info("%s: client=%s", buf_cstr(&m->queue_id),
-		 buf_cstr(&s->peer.namaddr));
+	log_client(s);
 	return true;
 }
 

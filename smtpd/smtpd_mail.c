@@ -234,7 +234,12 @@ smtpd_cmd_mail(struct smtpd *s, struct span arg)
 		return false;
 	}
 	if (!take_mail(s, span_trim(span_from(arg, 5)))) {
+		/* What XFORWARD said is for the next MAIL that is taken. */
+		struct smtpd_forward forward = s->forward;
+
+		s->forward = (struct smtpd_forward){0};
 		smtpd_mail_reset(s);
+		s->forward = forward;
 		return false;
 	}
 	smtpd_reply(s, "250 2.1.0 Ok");

@@ -16,6 +16,7 @@
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_state.h"
 #include "smtpd/smtpd_upstream.h"
+#include "smtpd/smtpd_xclient.h"
 
 enum {
 	DRAIN_IDLE_SECONDS = 2,  /* for a client between two messages */
@@ -202,7 +203,8 @@ run_command(struct smtpd *s, const struct smtpd_command *c, struct span arg)
 		s->errors++;
 	before = s->errors;
 	/* Refused within smtpd_recipient_overshoot_limit is no failure. */
-	if (c->fn(s, buf_span(&copy)) || (s->errors == before && !s->in_data))
+	if (c->fn(s, buf_span(&copy)) ||
+	    (s->errors == before && !s->in_data && !(c->flags & CMD_GREETS)))
 		stat->good++;
 out:
 	buf_free(&copy);
@@ -329,13 +331,11 @@ converse(struct smtpd *s)
 	stream_flush(&s->st);
 }
 
-static void
-greet(struct smtpd *s)
+void
+smtpd_session_greet(struct smtpd *s)
 {
 	struct why why = WHY_INIT;
 
-	if (!check_pipelining(s))
-		return;
 	s->denied = !s->unrestricted && !smtpd_access_connect(s, &why);
 	if (s->denied)
 		smtpd_reply_why(s, &why);
@@ -398,9 +398,10 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 	if (!standalone)
 		log_info("connect from %s", buf_cstr(&s.peer.namaddr));
 	s.bare = smtpd_bare_policy(&s);
-	if (peer_known)
-		greet(&s);
-	else
+	smtpd_xforward_decide(&s);
+	if (peer_known && check_pipelining(&s))
+		smtpd_session_greet(&s);
+	else if (!peer_known)
 		smtpd_reply(&s, "421 4.3.0 %s Server local error",
 			    conf->myhostname);
 	converse(&s);

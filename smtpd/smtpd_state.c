@@ -16,6 +16,18 @@ smtpd_state_init(struct smtpd *s, int in_fd, int out_fd)
 	stream_init(&s->st, in_fd, out_fd);
 }
 
+static void
+reset_forward(struct smtpd_forward *f)
+{
+	buf_free(&f->name);
+	buf_free(&f->addr);
+	buf_free(&f->port);
+	buf_free(&f->helo);
+	buf_free(&f->proto);
+	buf_free(&f->ident);
+	*f = (struct smtpd_forward){0};
+}
+
 void
 smtpd_mail_reset(struct smtpd *s)
 {
@@ -39,6 +51,7 @@ smtpd_mail_reset(struct smtpd *s)
 	strvec_free(&m->bcc);
 	strvec_free(&m->prepend);
 	*m = (struct smtpd_mail){0};
+	reset_forward(&s->forward);
 	buf_free(&s->sasl.sender);
 	buf_free(&s->recipient);
 	smtpd_route_forget(s);

@@ -20,6 +20,7 @@
 #include "lib/route/route.h"
 #include "lib/smtp/data.h"
 #include "lib/smtp/stream.h"
+#include "lib/table/table.h"
 
 /* What a name look-up of the client came to. */
 enum peer_status {
@@ -55,6 +56,16 @@ struct smtpd_tls {
 struct smtpd_sasl {
 	struct buf method, username;
 	struct buf sender; /* AUTH= of MAIL FROM; goes with the transaction */
+};
+
+/* What XFORWARD says of the client that the next message is from; all empty
+ * without it. It goes with the transaction. */
+struct smtpd_forward {
+	bool active;
+	bool client; /* some of the first line below was said */
+	struct buf name, addr, port, helo, proto;
+	struct buf ident; /* queue id on the other host */
+	bool local;       /* that host's own mail */
 };
 
 /* One accepted recipient. */
@@ -124,6 +135,8 @@ struct smtpd {
 	enum bare_policy bare;
 	struct smtpd_tls tls;
 	struct smtpd_sasl sasl;
+	enum table_status xforward; /* may it be used? */
+	struct smtpd_forward forward;
 	bool line_bare_lf;   /* the command in hand ended with a bare LF */
 	bool in_data;        /* the connection was lost within the content */
 	uint64_t data_bytes; /* bytes of that content, in whole lines */
@@ -153,7 +166,8 @@ struct smtpd {
 void smtpd_state_init(struct smtpd *s, int in_fd, int out_fd);
 void smtpd_state_free(struct smtpd *s);
 
-/* End of a transaction: after DATA, RSET, HELO, EHLO, at the end. */
+/* End of a transaction, with all that belongs to it: after DATA, the last
+ * BDAT, RSET, HELO, EHLO, XCLIENT, at the end. */
 void smtpd_mail_reset(struct smtpd *s);
 void smtpd_mail_add_rcpt(struct smtpd *s, struct span address,
 			 const char *orcpt, int notify);

@@ -6,6 +6,7 @@
 #include "lib/service/service.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_cmd.h"
+#include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_session.h"
@@ -48,6 +49,7 @@ init(void)
 	smtpd_ehlo_open();
 	smtpd_session_open();
 	smtpd_upstream_open();
+	smtpd_cmdfilter_open();
 	smtpd_xclient_open_tables();
 }
 

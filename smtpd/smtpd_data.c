@@ -104,6 +104,8 @@ fill_envelope(struct smtpd *s, struct envelope *e)
 	e->encoding = copy_or_null(&m->encoding);
 	e->dsn_envid = copy_or_null(&m->envid);
 	e->dsn_ret = m->ret;
+	if (m->smtputf8)
+		e->flags |= ENVELOPE_SMTPUTF8;
 	fill_client(s, e);
 	e->sasl_method = copy_or_null(&s->sasl.method);
 	e->sasl_username = copy_or_null(&s->sasl.username);

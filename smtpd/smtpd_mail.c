@@ -21,15 +21,15 @@ enum { ENVID_MAX = 100, ADDRESS_MAX = 1024 };
 
 /* ---- addresses ---- */
 
-/* A CR would reach our Received: header. No client can announce SMTPUTF8, so
- * a domain is ASCII. */
+/* A CR would reach our Received: header. A domain is ASCII unless the client
+ * announced SMTPUTF8. */
 static bool
-plausible(struct span addr)
+plausible(const struct smtpd *s, struct span addr)
 {
 	struct span domain = addr_domain(addr);
 
 	if (addr.len > ADDRESS_MAX || span_find(addr, '\r') >= 0 ||
-	    !utf8_is_ascii(domain.data, domain.len))
+	    (!s->mail.smtputf8 && !utf8_is_ascii(domain.data, domain.len)))
 		return false;
 	return conf->allow_min_user || addr.len == 0 || addr.data[0] != '-';
 }
@@ -40,15 +40,41 @@ parse_address(struct smtpd *s, const char *command, struct span arg,
 	      bool empty_ok, struct buf *addr, struct span *rest)
 {
 	const char *what = NULL;
-
 	bool strict = conf->strict_rfc821_envelopes && command[0] != 'V';
 
 	if (addr_parse_path(arg, strict, addr, rest, &what) &&
 	    (addr->len || (empty_ok && arg.data[0] == '<')) &&
-	    (command[0] != 'V' || rest->len == 0) && plausible(buf_span(addr)))
+	    (command[0] != 'V' || rest->len == 0) &&
+	    plausible(s, buf_span(addr)))
 		return true;
 	log_warn("Illegal address syntax from %s in %s command: %.*s",
 		 buf_cstr(&s->peer.namaddr), command, SPAN_ARG(arg));
+	return false;
+}
+
+/* strict_smtputf8: is this an address that the client may not send? */
+static bool
+undeclared_utf8(struct smtpd *s, const struct buf *addr)
+{
+	if (!conf->smtputf8_enable || !conf->strict_smtputf8 ||
+	    s->mail.smtputf8 || utf8_is_ascii(addr->data, addr->len))
+		return false;
+	smtpd_reply(s, "553 5.6.7 Must declare SMTPUTF8 to send unicode "
+		       "address");
+	return true;
+}
+
+/* Is SMTPUTF8 one of the parameters? It counts for the address in front. */
+static bool
+asks_for_utf8(const struct smtpd *s, struct span arg)
+{
+	struct span key, value;
+
+	if (!conf->smtputf8_enable || (s->ehlo_off & EHLO_SMTPUTF8))
+		return false;
+	while (cmd_next_param(&arg, &key, &value))
+		if (!value.data && span_equal_cstr_nocase(key, "SMTPUTF8"))
+			return true;
 	return false;
 }
 
@@ -126,6 +152,9 @@ dsn_disabled(struct smtpd *s)
 static bool
 mail_param(struct smtpd *s, struct span key, struct span value)
 {
+	if (!value.data && s->mail.smtputf8 &&
+	    span_equal_cstr_nocase(key, "SMTPUTF8"))
+		return true;
 	if (!value.data)
 		return bad_option(s, key, value);
 	if (span_equal_cstr_nocase(key, "BODY") &&
@@ -203,6 +232,7 @@ take_mail(struct smtpd *s, struct span arg)
 {
 	struct span rest, key, value;
 
+	s->mail.smtputf8 = asks_for_utf8(s, arg);
 	if (!parse_address(s, "MAIL", arg, true, &s->mail.sender, &rest)) {
 		smtpd_reply(s, "501 5.1.7 Bad sender address syntax");
 		return false;
@@ -210,6 +240,8 @@ take_mail(struct smtpd *s, struct span arg)
 	while (cmd_next_param(&rest, &key, &value))
 		if (!mail_param(s, key, value))
 			return false;
+	if (undeclared_utf8(s, &s->mail.sender))
+		return false;
 	return mail_permitted(s);
 }
 
@@ -311,6 +343,8 @@ take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 	while (cmd_next_param(&rest, &key, &value))
 		if (!rcpt_param(s, p, key, value))
 			return false;
+	if (undeclared_utf8(s, &s->recipient))
+		return false;
 	if (too_many(s))
 		return false;
 	ok = (s->unrestricted || smtpd_access_rcpt(s, &why)) &&
@@ -362,12 +396,45 @@ smtpd_cmd_rcpt(struct smtpd *s, struct span arg)
 
 /* ---- VRFY ---- */
 
-bool
-smtpd_cmd_vrfy(struct smtpd *s, struct span arg)
+/* "address SMTPUTF8": cut the word off. */
+static bool
+cut_smtputf8(const struct smtpd *s, struct span *arg)
+{
+	static const char word[] = " SMTPUTF8";
+
+	if (!conf->smtputf8_enable || (s->ehlo_off & EHLO_SMTPUTF8) ||
+	    !span_ends_nocase(*arg, word))
+		return false;
+	arg->len -= sizeof(word) - 1;
+	*arg = span_trim(*arg);
+	return true;
+}
+
+static bool
+verify(struct smtpd *s, struct span arg)
 {
 	struct why why = WHY_INIT;
 	struct span rest;
 	bool ok = false;
+
+	if (!parse_address(s, "VRFY", arg, false, &s->recipient, &rest)) {
+		smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
+	} else if (undeclared_utf8(s, &s->recipient)) {
+		ok = false;
+	} else if (!s->unrestricted && !smtpd_access_vrfy(s, &why)) {
+		smtpd_reply_why(s, &why);
+	} else {
+		smtpd_reply(s, "252 2.0.0 %.*s", SPAN_ARG(arg));
+		ok = true;
+	}
+	why_free(&why);
+	return ok;
+}
+
+bool
+smtpd_cmd_vrfy(struct smtpd *s, struct span arg)
+{
+	bool before = s->mail.smtputf8, ok;
 
 	if (conf->disable_vrfy_command || (s->ehlo_off & EHLO_VRFY)) {
 		smtpd_reply(s, "502 5.5.1 VRFY command is disabled");
@@ -377,20 +444,17 @@ smtpd_cmd_vrfy(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "503 5.5.1 Error: send HELO/EHLO first");
 		return false;
 	}
-	if (arg.len == 0) {
+	if (arg.len == 0 || (conf->smtputf8_enable &&
+			     !(s->ehlo_off & EHLO_SMTPUTF8) &&
+			     span_equal_cstr_nocase(arg, "SMTPUTF8"))) {
 		smtpd_reply(s, "501 5.5.4 Syntax: VRFY address [SMTPUTF8]");
 		return false;
 	}
+	/* It is of this command, whatever the transaction around it is. */
+	s->mail.smtputf8 = cut_smtputf8(s, &arg);
 	forget_recipient(s);
-	if (!parse_address(s, "VRFY", arg, false, &s->recipient, &rest)) {
-		smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
-	} else if (!s->unrestricted && !smtpd_access_vrfy(s, &why)) {
-		smtpd_reply_why(s, &why);
-	} else {
-		smtpd_reply(s, "252 2.0.0 %.*s", SPAN_ARG(arg));
-		ok = true;
-	}
+	ok = verify(s, arg);
 	forget_recipient(s);
-	why_free(&why);
+	s->mail.smtputf8 = before;
 	return ok;
 }

@@ -13,6 +13,7 @@
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
+#include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_state.h"
 #include "smtpd/smtpd_upstream.h"
@@ -211,10 +212,31 @@ out:
 }
 
 static void
-one_line(struct smtpd *s, struct span line, unsigned flags)
+dispatch(struct smtpd *s, struct span line)
 {
 	const struct smtpd_command *c;
 	struct span verb, arg;
+
+	if (conf->smtputf8_enable && !utf8_valid(line.data, line.len)) {
+		smtpd_reply(s, "500 5.5.2 Error: bad UTF-8 syntax");
+		return;
+	}
+	cmd_split(line, &verb, &arg);
+	if (verb.len == 0) {
+		smtpd_reply(s, "500 5.5.2 Error: bad syntax");
+		return;
+	}
+	c = smtpd_command_find(verb);
+	if (c)
+		run_command(s, c, arg);
+	else
+		unknown_command(s, line, verb);
+}
+
+static void
+one_line(struct smtpd *s, struct span line, unsigned flags)
+{
+	struct buf other = BUF_INIT;
 
 	s->line_bare_lf = flags & LINE_BARE_LF;
 	if (flags & LINE_CUT)
@@ -232,20 +254,9 @@ one_line(struct smtpd *s, struct span line, unsigned flags)
 	/* Behind a NUL nothing counts, as in a program whose lines are C
 	 * strings: no part of an address may hide there. */
 	line.len = strnlen(line.data, line.len);
-	if (conf->smtputf8_enable && !utf8_valid(line.data, line.len)) {
-		smtpd_reply(s, "500 5.5.2 Error: bad UTF-8 syntax");
-		return;
-	}
-	cmd_split(line, &verb, &arg);
-	if (verb.len == 0) {
-		smtpd_reply(s, "500 5.5.2 Error: bad syntax");
-		return;
-	}
-	c = smtpd_command_find(verb);
-	if (c)
-		run_command(s, c, arg);
-	else
-		unknown_command(s, line, verb);
+	if (smtpd_cmdfilter_run(s, &line, &other))
+		dispatch(s, line);
+	buf_free(&other);
 }
 
 /* ---- the session ---- */

@@ -92,6 +92,7 @@ struct smtpd_content {
 
 struct smtpd_mail {
 	bool active;       /* MAIL was accepted */
+	bool smtputf8;     /* the client asked for SMTPUTF8 (RFC 6531) */
 	struct buf sender; /* internal form; "" is the null sender */
 	struct buf encoding;
 	struct buf envid;

@@ -71,6 +71,7 @@ main(int argc, char **argv)
 	static const struct service smtpd = {
 	    .name = "smtpd",
 	    .model = SERVICE_SESSIONS,
+	    .flags = SERVICE_TAKES_MAIL,
 	    .init = init,
 	    .serve = serve,
 	};

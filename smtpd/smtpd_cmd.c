@@ -46,15 +46,16 @@ take_helo(struct smtpd *s, struct span arg, bool esmtp)
 			    esmtp ? "EHLO" : "HELO");
 		return false;
 	}
-	smtpd_mail_reset(s);
 	set_helo(s, arg);
 	if (!s->unrestricted && !smtpd_access_helo(s, &why)) {
 		smtpd_reply_why(s, &why);
 		buf_free(&s->helo);
 		ok = false;
-	} else if (esmtp) {
+	} else {
+		smtpd_mail_reset(s);
 		/* As in Postfix: who said EHLO once stays ESMTP. */
-		s->protocol = "ESMTP";
+		if (esmtp)
+			s->protocol = "ESMTP";
 	}
 	why_free(&why);
 	return ok;

@@ -119,9 +119,8 @@ parse_envid(struct smtpd *s, struct span value)
 	struct buf *envid = &s->mail.envid;
 
 	if (envid->len == 0 && value.len && value.len <= ENVID_MAX &&
-	    xtext_decode(value, envid) &&
-	    utf8_is_ascii(envid->data, envid->len) &&
-	    strcspn(envid->data, "\r\n") == envid->len)
+	    xtext_decode_text(value, envid) &&
+	    utf8_is_ascii(envid->data, envid->len))
 		return true;
 	smtpd_reply(s, "501 5.5.4 Bad ENVID parameter syntax");
 	return false;
@@ -444,9 +443,9 @@ smtpd_cmd_vrfy(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "503 5.5.1 Error: send HELO/EHLO first");
 		return false;
 	}
-	if (arg.len == 0 || (conf->smtputf8_enable &&
-			     !(s->ehlo_off & EHLO_SMTPUTF8) &&
-			     span_equal_cstr_nocase(arg, "SMTPUTF8"))) {
+	if (arg.len == 0 ||
+	    (conf->smtputf8_enable && !(s->ehlo_off & EHLO_SMTPUTF8) &&
+	     span_equal_cstr_nocase(arg, "SMTPUTF8"))) {
 		smtpd_reply(s, "501 5.5.4 Syntax: VRFY address [SMTPUTF8]");
 		return false;
 	}

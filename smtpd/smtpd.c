@@ -47,6 +47,7 @@ init(void)
 	smtpd_footer_open();
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
+	smtpd_etrn_open();
 	smtpd_session_open();
 	smtpd_upstream_open();
 	smtpd_cmdfilter_open();

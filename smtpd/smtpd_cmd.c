@@ -3,15 +3,12 @@
 
 #include <stdio.h>
 
-#include "lib/addr/addr.h"
 #include "lib/base/log.h"
 #include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_xclient.h"
-
-enum { ETRN_LOG_MAX = 100 };
 
 /*
  * Words of arg, separated by one byte each. What could end a name in a
@@ -146,45 +143,6 @@ cmd_quit(struct smtpd *s, struct span arg)
 	return true;
 }
 
-/* No site is eligible: deliveries for a site start with postqueue -s. */
-static bool
-cmd_etrn(struct smtpd *s, struct span arg)
-{
-	struct span domain = arg;
-	struct why why = WHY_INIT;
-	size_t shown;
-
-	if (conf->smtpd_helo_required && s->helo.len == 0) {
-		smtpd_reply(s, "503 Error: send HELO/EHLO first");
-		return false;
-	}
-	if (s->mail.active) {
-		smtpd_reply(s, "503 Error: MAIL transaction in progress");
-		return false;
-	}
-	if (arg.len == 0 || span_find(arg, ' ') >= 0) {
-		smtpd_reply(s, "500 Syntax: ETRN domain");
-		return false;
-	}
-	if (domain.data[0] == '@' || domain.data[0] == '#')
-		domain = span_from(domain, 1);
-	if (!addr_valid_hostname(domain) && !addr_valid_literal(domain, NULL)) {
-		smtpd_reply(s, "501 Error: invalid parameter syntax");
-		return false;
-	}
-	buf_set(&s->etrn_domain, domain);
-	if (!s->unrestricted && !smtpd_access_etrn(s, &why)) {
-		smtpd_reply_why(s, &why);
-		why_free(&why);
-		return false;
-	}
-	shown = domain.len < ETRN_LOG_MAX ? domain.len : ETRN_LOG_MAX;
-	log_warn("reject: ETRN %.*s... from %s", (int)shown, domain.data,
-		 buf_cstr(&s->peer.namaddr));
-	smtpd_reply(s, "459 <%.*s>: service unavailable", SPAN_ARG(domain));
-	return false;
-}
-
 static bool
 cmd_auth(struct smtpd *s, struct span arg)
 {
@@ -215,7 +173,7 @@ const struct smtpd_command smtpd_commands[] = {
     {"RSET", cmd_rset, CMD_JUNK},
     {"NOOP", cmd_noop, CMD_JUNK | CMD_ENDS_GROUP},
     {"VRFY", smtpd_cmd_vrfy, CMD_JUNK | CMD_ENDS_GROUP},
-    {"ETRN", cmd_etrn, CMD_JUNK | CMD_ENDS_GROUP},
+    {"ETRN", smtpd_cmd_etrn, CMD_JUNK | CMD_ENDS_GROUP},
     {"QUIT", cmd_quit, CMD_QUIT | CMD_ENDS_GROUP},
     {NULL, NULL, 0},
 };

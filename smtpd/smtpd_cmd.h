@@ -34,6 +34,10 @@ bool smtpd_cmd_rcpt(struct smtpd *s, struct span arg);
 bool smtpd_cmd_vrfy(struct smtpd *s, struct span arg);
 bool smtpd_cmd_data(struct smtpd *s, struct span arg);
 bool smtpd_cmd_bdat(struct smtpd *s, struct span arg);
+bool smtpd_cmd_etrn(struct smtpd *s, struct span arg);
+
+/* Open fast_flush_domains. */
+void smtpd_etrn_open(void);
 
 /* EHLO keywords that this client is not to see. */
 enum {

@@ -9,6 +9,7 @@
 #include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_footer.h"
+#include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_session.h"
 #include "smtpd/smtpd_text.h"
 #include "smtpd/smtpd_upstream.h"
@@ -50,6 +51,7 @@ init(void)
 	smtpd_etrn_open();
 	smtpd_session_open();
 	smtpd_upstream_open();
+	smtpd_proxy_open();
 	smtpd_cmdfilter_open();
 	smtpd_xclient_open_tables();
 }

@@ -13,6 +13,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_drop.h"
+#include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_rules.h"
 #include "smtpd/smtpd_xclient.h"
 
@@ -78,15 +79,19 @@ copy_or_null(const struct buf *b)
 	return b->len ? mem_strndup(b->data, b->len) : NULL;
 }
 
+bool
+smtpd_data_is_local(struct smtpd *s)
+{
+	return s->forward.active ? s->forward.local : rewrites_as_local(s);
+}
+
 /* Of the client itself, or of the one that it named with XFORWARD; never some
  * of this and some of that. */
 static void
 fill_client(struct smtpd *s, struct envelope *e)
 {
 	const struct smtpd_forward *f = &s->forward;
-	bool local = f->active ? f->local : rewrites_as_local(s);
-
-	e->rewrite = mem_strdup(local ? "local" : "remote");
+	e->rewrite = mem_strdup(smtpd_data_is_local(s) ? "local" : "remote");
 	e->client_name = copy_or_null(f->active ? &f->name : &s->peer.name);
 	e->client_addr = copy_or_null(f->active ? &f->addr : &s->peer.addr);
 	e->client_port = copy_or_null(f->active ? &f->port : &s->peer.port);
@@ -137,10 +142,12 @@ smtpd_data_open(struct smtpd *s, struct why *why)
 {
 	struct smtpd_mail *m = &s->mail;
 
-	if (m->cleanup || m->drop)
+	if (m->cleanup || m->drop || m->proxy)
 		return true;
 	if (s->standalone) {
 		m->drop = smtpd_drop_begin(&m->queue_id, why);
+	} else if (smtpd_proxy_is_on(s)) {
+		m->proxy = smtpd_proxy_begin(s);
 	} else {
 		m->cleanup = cleanup_begin(CLEANUP_SMTPD, why);
 		if (m->cleanup) {
@@ -148,7 +155,7 @@ smtpd_data_open(struct smtpd *s, struct why *why)
 			fill_envelope(s, cleanup_envelope(m->cleanup));
 		}
 	}
-	if (!m->cleanup && !m->drop)
+	if (!m->cleanup && !m->drop && !m->proxy)
 		return false;
 	log_client(s);
 	return true;
@@ -173,8 +180,10 @@ received_header(struct smtpd *s, struct buf *out)
 	buf_printf(out, "Received: from %s (%s [%s])\n",
 		   buf_cstr(s->helo.len ? &s->helo : &s->peer.name),
 		   buf_cstr(&s->peer.name), buf_cstr(&s->peer.rfc_addr));
-	buf_printf(out, "\tby %s (%s) with %s id %s", conf->myhostname,
-		   conf->mail_name, s->protocol, smtpd_queue_id(s));
+	buf_printf(out, "\tby %s (%s) with %s", conf->myhostname,
+		   conf->mail_name, s->protocol);
+	if (!m->proxy)
+		buf_printf(out, " id %s", smtpd_queue_id(s));
 	if (m->n_rcpts == 1) {
 		buf_append_cstr(out, "\n\tfor <");
 		addr_quote(span_of(m->rcpts[0].address), out);
@@ -208,6 +217,8 @@ sink_piece(struct smtpd_mail *m, struct span piece)
 {
 	if (m->drop)
 		smtpd_drop_content(m->drop, piece);
+	else if (m->proxy)
+		smtpd_proxy_content(m->proxy, piece);
 	else
 		cleanup_content(m->cleanup, piece);
 }
@@ -264,6 +275,9 @@ pass_envelope(struct smtpd *s)
 	if (m->drop) {
 		smtpd_drop_envelope(m->drop, s);
 		smtpd_drop_content(m->drop, buf_span(&header));
+	} else if (m->proxy) {
+		if (!m->discard)
+			smtpd_proxy_content(m->proxy, buf_span(&header));
 	} else {
 		pass_recipients(s);
 		cleanup_prepend_header(m->cleanup, buf_span(&header));
@@ -275,6 +289,8 @@ bool
 smtpd_content_begin(struct smtpd *s)
 {
 	s->data_bytes = 0;
+	if (s->mail.proxy && !s->mail.discard && !smtpd_proxy_data(s))
+		return false;
 	pass_envelope(s);
 	return true;
 }
@@ -298,10 +314,10 @@ commit(struct smtpd *s, struct why *why)
 	struct smtpd_mail *m = &s->mail;
 	bool ok;
 
-	if (m->discard) {
-		/* Taken, and thrown away: smtpd_mail_reset() does that. */
+	/* Taken, and thrown away: smtpd_mail_reset() does that. A filter has
+	 * the last word, see smtpd_content_end(). */
+	if (m->discard || m->proxy)
 		return true;
-	}
 	if (m->drop) {
 		ok = smtpd_drop_end(m->drop, why);
 		m->drop = NULL;
@@ -353,14 +369,19 @@ bool
 smtpd_content_end(struct smtpd *s)
 {
 	struct why why = WHY_INIT;
+	bool filtered = s->mail.proxy && !s->mail.discard;
 	bool ok = accept_content(s, &why);
 
+	if (!ok) {
+		smtpd_reply_why(s, &why);
+	} else if (filtered) {
+		ok = smtpd_proxy_end(s);
+	} else {
+		reply_taken(s);
+	}
 	if (ok) {
 		s->errors = 0;
 		s->junk = 0;
-		reply_taken(s);
-	} else {
-		smtpd_reply_why(s, &why);
 	}
 	why_free(&why);
 	smtpd_mail_reset(s);

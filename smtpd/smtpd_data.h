@@ -22,6 +22,10 @@ bool smtpd_content_begin(struct smtpd *s);
 void smtpd_content_piece(struct smtpd *s, struct span piece);
 bool smtpd_content_end(struct smtpd *s);
 
+/* Is the message from a client whose incomplete headers get this host's
+ * domain (local_header_rewrite_clients), or said to be by XFORWARD? */
+bool smtpd_data_is_local(struct smtpd *s);
+
 /* Open smtpd_forbid_bare_newline_exclusions, local_header_rewrite_clients. */
 void smtpd_data_open_tables(void);
 /* smtpd_forbid_bare_newline as it applies to this client. */

@@ -15,6 +15,7 @@
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_data.h"
+#include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_route.h"
 
 enum { ENVID_MAX = 100, ADDRESS_MAX = 1024 };
@@ -232,6 +233,8 @@ take_mail(struct smtpd *s, struct span arg)
 	struct span rest, key, value;
 
 	s->mail.smtputf8 = asks_for_utf8(s, arg);
+	if (smtpd_proxy_is_on(s))
+		buf_printf(&s->mail.mail_arg, "FROM:%.*s", SPAN_ARG(arg));
 	if (!parse_address(s, "MAIL", arg, true, &s->mail.sender, &rest)) {
 		smtpd_reply(s, "501 5.1.7 Bad sender address syntax");
 		return false;
@@ -328,6 +331,18 @@ too_many(struct smtpd *s)
 }
 
 static bool
+pass_to_filter(struct smtpd *s, struct span arg)
+{
+	struct buf whole = BUF_INIT;
+	bool ok;
+
+	buf_printf(&whole, "TO:%.*s", SPAN_ARG(arg));
+	ok = smtpd_proxy_rcpt(s, buf_span(&whole));
+	buf_free(&whole);
+	return ok;
+}
+
+static bool
 take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 {
 	struct why why = WHY_INIT;
@@ -348,11 +363,13 @@ take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 		return false;
 	ok = (s->unrestricted || smtpd_access_rcpt(s, &why)) &&
 	     smtpd_data_open(s, &why);
+	if (ok && s->mail.proxy)
+		ok = pass_to_filter(s, arg);
 	if (ok)
 		smtpd_mail_add_rcpt(s, buf_span(&s->recipient),
 				    p->orcpt.len ? p->orcpt.data : NULL,
 				    p->notify);
-	else
+	else if (why_is_set(&why))
 		smtpd_reply_why(s, &why);
 	why_free(&why);
 	return ok;

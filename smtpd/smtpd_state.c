@@ -7,6 +7,7 @@
 #include "smtpd/smtpd_dnsxl.h"
 #include "smtpd/smtpd_drop.h"
 #include "smtpd/smtpd_peer.h"
+#include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_route.h"
 
 void
@@ -37,6 +38,7 @@ smtpd_mail_reset(struct smtpd *s)
 		cleanup_abort(m->cleanup);
 	if (m->drop)
 		smtpd_drop_abort(m->drop);
+	smtpd_proxy_free(m->proxy);
 	for (size_t i = 0; i < m->n_rcpts; i++) {
 		free(m->rcpts[i].address);
 		free(m->rcpts[i].orcpt);
@@ -46,6 +48,7 @@ smtpd_mail_reset(struct smtpd *s)
 	buf_free(&m->encoding);
 	buf_free(&m->envid);
 	buf_free(&m->queue_id);
+	buf_free(&m->mail_arg);
 	buf_free(&m->redirect);
 	buf_free(&m->filter);
 	strvec_free(&m->bcc);

@@ -104,6 +104,8 @@ struct smtpd_mail {
 	/* One of these from the first accepted recipient on. */
 	struct cleanup *cleanup;
 	struct smtpd_drop *drop;
+	struct smtpd_proxy *proxy;
+	struct buf mail_arg; /* of MAIL as it came, for the filter */
 	struct buf queue_id;
 	struct smtpd_content content;
 	/* what access tables asked for */
@@ -114,6 +116,7 @@ struct smtpd_mail {
 };
 
 struct smtpd_drop;
+struct smtpd_proxy;
 
 /* What comes before a recipient, and with smtpd_delay_reject waits for it. */
 enum smtpd_step { SMTPD_CONNECT, SMTPD_HELO, SMTPD_MAIL, SMTPD_STEPS };

@@ -161,7 +161,8 @@ read_reply(struct smtpd_proxy *p)
 		if (stream_read_line(&p->st, REPLY_LINE_MAX, &line, NULL) !=
 		    STREAM_OK)
 			return lose(p);
-		if (!is_reply_line(line) || p->reply.n >= REPLY_LINES_MAX)
+		if (!is_reply_line(line) || p->reply.n >= REPLY_LINES_MAX ||
+		    (p->reply.n && memcmp(p->reply.v[0], line.data, 3) != 0))
 			return garbage(p, line);
 		strvec_add_span(&p->reply, line);
 	} while (line.len > 3 && line.data[3] == '-');

@@ -131,7 +131,7 @@ note_header(struct cleanup *c, const struct header_def *def, struct span header)
 	default:
 		break;
 	}
-	if (c->mime && (def->flags & HEADER_IS_MIME))
+	if (c->mime)
 		mime_primary_header(c->mime, header);
 }
 

@@ -128,7 +128,7 @@ too_large(struct smtpd *s, struct chunk *c)
 }
 
 static bool
-refuse_bare_lf(struct smtpd *s)
+refuse_bare_lf(struct smtpd *s, const struct chunk *c)
 {
 	struct why why = WHY_INIT;
 
@@ -136,9 +136,10 @@ refuse_bare_lf(struct smtpd *s)
 		return false;
 	rule_set_why(&why, conf->smtpd_forbid_bare_newline_reject_code, "5.2",
 		     "%s Error: bare <LF> received", conf->myhostname);
-	s->where = "BDAT content";
+	s->where = c->last ? "END-OF-MESSAGE" : "BDAT content";
 	smtpd_log_action(s, "reject", span_of("bare <LF> received"));
-	s->where = "BDAT";
+	if (!c->last)
+		s->where = "BDAT";
 	smtpd_reply_why(s, &why);
 	why_free(&why);
 	return true;
@@ -194,7 +195,7 @@ take_chunk(struct smtpd *s, struct chunk *c)
 	if (c->left > 0 || k->too_big ||
 	    (k->reader.bare_lf && s->bare == BARE_REJECT)) {
 		chunk_failed(s);
-		if (skip_chunk(s, c) && !refuse_bare_lf(s))
+		if (skip_chunk(s, c) && !refuse_bare_lf(s, c))
 			smtpd_reply(s, "552 5.3.4 Error: message file too big");
 		return false;
 	}

@@ -394,3 +394,30 @@ def test_settings_of_cleanup_lines():
         assert recipients() == ["v@example.com"]
         mta.sendmail("alice@example.com", b"Subject: secret\n\nx\n")
         assert recipients() == ["alice@example.com", "bob@example.com"]
+
+
+# ---- ETRN ----
+
+def test_etrn_delivers_what_waits_for_a_site():
+    port = postrider.free_port()
+    with postrider.Instance(main=dict(
+            LOCAL, relay_domains="site.example, other.example",
+            smtp_dns_support_level="disabled",
+            relayhost=f"[127.0.0.1]:{port}")) as mta:
+        client = Client(mta.port)
+        client("EHLO x")
+        for domain in ("site.example", "other.example"):
+            client("MAIL FROM:<me@remote.example>", f"RCPT TO:<u@{domain}>",
+                   "DATA")
+            assert client("Subject: x\r\n\r\n.").startswith("250")
+        mta.wait_log("status=deferred", count=2)
+        server = SmtpScript(port=port).start()
+        try:
+            assert client("ETRN site.example") == "250 Queuing started"
+            mta.wait_log(r"to=<u@site.example>.*status=sent")
+            assert client("ETRN nowhere.example").startswith("459 ")
+            client.close()
+            assert [m.rcpts for m in server.messages] == \
+                [["RCPT TO:<u@site.example> ORCPT=rfc822;u@site.example"]]
+        finally:
+            server.stop()

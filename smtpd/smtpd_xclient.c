@@ -183,6 +183,16 @@ set_text(struct buf *out, const struct buf *value)
 		utf8_printable(out->data, out->len, '?');
 }
 
+/* It may reach message headers on this host and others. */
+static void
+neuter(struct buf *value)
+{
+	utf8_printable(value->data, value->len, '?');
+	for (size_t i = 0; i < value->len; i++)
+		if (strchr(" <>()\\\";@", value->data[i]))
+			value->data[i] = '?';
+}
+
 /*
  * One command line: each "KEY=value" goes to set(), which says whether it
  * knows the key and likes the value.
@@ -266,6 +276,15 @@ set_client_name(struct smtpd_peer *p, const struct buf *value)
 	return true;
 }
 
+/* As HELO itself would. */
+static void
+set_helo(struct buf *helo, const struct buf *value)
+{
+	set_text(helo, value);
+	if (helo->len)
+		neuter(helo);
+}
+
 static bool
 set_protocol(struct xclient *x, const struct buf *value)
 {
@@ -298,7 +317,7 @@ set_xclient(void *data, struct span key, struct buf *value)
 	else if (span_equal_cstr_nocase(key, "DESTPORT"))
 		ok = set_port(&p->server_port, value, "unknown");
 	else if (span_equal_cstr_nocase(key, "HELO"))
-		set_text(&x->helo, value);
+		set_helo(&x->helo, value);
 	else if (span_equal_cstr_nocase(key, "LOGIN"))
 		set_text(&x->login, value);
 	else if (span_equal_cstr_nocase(key, "PROTO"))
@@ -341,16 +360,6 @@ smtpd_cmd_xclient(struct smtpd *s, struct span arg)
 }
 
 /* ---- XFORWARD ---- */
-
-/* It may reach message headers on this host and others. */
-static void
-neuter(struct buf *value)
-{
-	utf8_printable(value->data, value->len, '?');
-	for (size_t i = 0; i < value->len; i++)
-		if (strchr(" <>()\\\";@", value->data[i]))
-			value->data[i] = '?';
-}
 
 static bool
 set_forward_name(struct buf *name, const struct buf *value)

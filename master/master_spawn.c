@@ -58,9 +58,11 @@ add_number(struct strvec *argv, const char *option, size_t n)
 }
 
 static void
-build_argv(const struct service_entry *s, struct strvec *argv)
+build_argv(const struct service_entry *s, bool renewal, struct strvec *argv)
 {
 	strvec_add(argv, s->command);
+	if (renewal)
+		strvec_add(argv, "-R");
 	if (s->maxproc == 1)
 		strvec_add(argv, "-l");
 	if (strcmp(s->name, s->command) != 0) {
@@ -86,11 +88,12 @@ build_argv(const struct service_entry *s, struct strvec *argv)
 }
 
 _Noreturn static void
-become_service(const struct service_entry *s, const char *path, int status)
+become_service(const struct service_entry *s, const char *path, int status,
+	       bool renewal)
 {
 	struct strvec argv = STRVEC_INIT;
 
-	build_argv(s, &argv);
+	build_argv(s, renewal, &argv);
 	place_descriptors(s, status);
 	execv(path, argv.v);
 	/* The socket to the log was closed; the sink opens it again. */
@@ -168,6 +171,20 @@ child_drains(struct child *c)
 		lose_current(s);
 }
 
+static struct child *spawn(struct service_entry *s, bool renewal);
+
+/* A successor beside the process that asks for one, also where only one is
+ * allowed: it serves nobody before it takes over. */
+static void
+child_renews(struct child *c)
+{
+	struct service_entry *s = c->svc;
+
+	if (s && s->current == c && !s->next_one && !master.stopping &&
+	    !c->draining)
+		s->next_one = spawn(s, true);
+}
+
 static void
 on_child_message(evutil_socket_t fd, short what, void *arg)
 {
@@ -189,6 +206,8 @@ on_child_message(evutil_socket_t fd, short what, void *arg)
 			child_drains(c);
 		else if (buf[i] == SERVICE_SAYS_RELOADS)
 			c->reloads = true;
+		else if (buf[i] == SERVICE_SAYS_RENEW)
+			child_renews(c);
 	}
 }
 
@@ -256,7 +275,7 @@ master_spawn_unthrottle(struct service_entry *s)
 }
 
 static struct child *
-spawn(struct service_entry *s)
+spawn(struct service_entry *s, bool renewal)
 {
 	char *path = mem_sprintf("%s/%s", conf->daemon_directory, s->command);
 	int pair[2];
@@ -269,7 +288,7 @@ spawn(struct service_entry *s)
 	}
 	pid = proc_fork();
 	if (pid == 0)
-		become_service(s, path, pair[1]);
+		become_service(s, path, pair[1], renewal);
 	close(pair[1]);
 	if (pid < 0) {
 		log_warn("master_spawn: fork: %m -- throttling");
@@ -289,7 +308,7 @@ master_spawn_start(struct service_entry *s)
 	if (s->current || s->throttled_until || master.stopping ||
 	    s->restart_on_exit)
 		return;
-	s->current = spawn(s);
+	s->current = spawn(s, false);
 	if (!s->current) {
 		throttle(s, conf->service_throttle_time);
 		return;
@@ -312,7 +331,7 @@ master_spawn_replace(struct service_entry *s)
 		s->next_one = NULL;
 	}
 	if (s->maxproc != 1) {
-		s->next_one = spawn(s);
+		s->next_one = spawn(s, false);
 		if (s->next_one)
 			return;
 	}
@@ -464,7 +483,7 @@ child_ended(struct child *c, int status)
 		current_ended(s, c, status != 0);
 	} else if (s && s->next_one == c) {
 		s->next_one = NULL;
-		if (status != 0)
+		if (status != 0 && !c->draining)
 			log_warn("%s: bad command startup -- the old process "
 				 "stays",
 				 c->path);

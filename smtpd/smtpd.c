@@ -12,6 +12,7 @@
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_session.h"
 #include "smtpd/smtpd_text.h"
+#include "smtpd/smtpd_tls.h"
 #include "smtpd/smtpd_upstream.h"
 #include "smtpd/smtpd_xclient.h"
 
@@ -38,8 +39,10 @@ unrestricted(void)
 static void
 init(void)
 {
-	if (!service_standalone())
+	if (!service_standalone()) {
+		smtpd_tls_open();
 		cleanup_open();
+	}
 	if (!unrestricted()) {
 		route_open();
 		smtpd_access_open();
@@ -77,6 +80,8 @@ main(int argc, char **argv)
 	    .flags = SERVICE_TAKES_MAIL,
 	    .init = init,
 	    .serve = serve,
+	    .watch_fd = smtpd_tls_watch_fd,
+	    .watch_changed = smtpd_tls_watch_changed,
 	};
 
 	return service_main(argc, argv, &smtpd);

@@ -23,6 +23,7 @@ smtpd_checks_open(void)
 	    conf_list_has(conf->parent_domain_matches_subdomains, "mynetworks")
 		? MATCH_PARENT
 		: 0);
+	smtpd_checks_tls_open();
 }
 
 #define UNUSED_ARGS (void)s, (void)r, (void)about, (void)why

@@ -8,6 +8,7 @@
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
+#include "smtpd/smtpd_tls.h"
 #include "smtpd/smtpd_xclient.h"
 
 /*
@@ -88,6 +89,7 @@ offers(struct smtpd *s, struct strvec *rows)
 	offer(rows, size, !(off & EHLO_SIZE));
 	offer(rows, "VRFY", !(off & EHLO_VRFY) && !conf->disable_vrfy_command);
 	offer(rows, "ETRN", !(off & EHLO_ETRN));
+	offer(rows, "STARTTLS", smtpd_tls_offered(s));
 	smtpd_xclient_offer(s, rows);
 	offer(rows, "ENHANCEDSTATUSCODES", !(off & EHLO_ENHANCED));
 	offer(rows, "8BITMIME", !(off & EHLO_8BITMIME));
@@ -151,30 +153,23 @@ cmd_auth(struct smtpd *s, struct span arg)
 	return false;
 }
 
-static bool
-cmd_starttls(struct smtpd *s, struct span arg)
-{
-	(void)arg;
-	smtpd_reply(s, "502 5.5.1 Error: command not implemented");
-	return false;
-}
-
 const struct smtpd_command smtpd_commands[] = {
-    {"HELO", cmd_helo, CMD_ENDS_GROUP},
-    {"EHLO", cmd_ehlo, CMD_ENDS_GROUP},
-    {"XCLIENT", smtpd_cmd_xclient, CMD_ENDS_GROUP | CMD_GREETS},
+    {"HELO", cmd_helo, CMD_ENDS_GROUP | CMD_CLEAR},
+    {"EHLO", cmd_ehlo, CMD_ENDS_GROUP | CMD_CLEAR},
+    {"XCLIENT", smtpd_cmd_xclient, CMD_ENDS_GROUP | CMD_GREETS | CMD_CLEAR},
     {"XFORWARD", smtpd_cmd_xforward, CMD_ENDS_GROUP},
-    {"STARTTLS", cmd_starttls, CMD_ENDS_GROUP},
+    {"STARTTLS", smtpd_cmd_starttls, CMD_ENDS_GROUP | CMD_CLEAR},
     {"AUTH", cmd_auth, CMD_ENDS_GROUP},
     {"MAIL", smtpd_cmd_mail, 0},
     {"RCPT", smtpd_cmd_rcpt, 0},
     {"DATA", smtpd_cmd_data, CMD_ENDS_GROUP},
-    {"BDAT", smtpd_cmd_bdat, 0},
+    /* Its data must be read, whatever comes of it. */
+    {"BDAT", smtpd_cmd_bdat, CMD_CLEAR},
     {"RSET", cmd_rset, CMD_JUNK},
-    {"NOOP", cmd_noop, CMD_JUNK | CMD_ENDS_GROUP},
+    {"NOOP", cmd_noop, CMD_JUNK | CMD_ENDS_GROUP | CMD_CLEAR},
     {"VRFY", smtpd_cmd_vrfy, CMD_JUNK | CMD_ENDS_GROUP},
     {"ETRN", smtpd_cmd_etrn, CMD_JUNK | CMD_ENDS_GROUP},
-    {"QUIT", cmd_quit, CMD_QUIT | CMD_ENDS_GROUP},
+    {"QUIT", cmd_quit, CMD_QUIT | CMD_ENDS_GROUP | CMD_CLEAR},
     {NULL, NULL, 0},
 };
 

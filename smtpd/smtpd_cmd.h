@@ -13,7 +13,8 @@ enum {
 	CMD_ENDS_GROUP = 1 << 0, /* RFC 2920: nothing may follow unasked */
 	CMD_JUNK = 1 << 1,       /* smtpd_junk_command_limit counts it */
 	CMD_QUIT = 1 << 2,
-	CMD_GREETS = 1 << 3, /* ends with a greeting; never counted as good */
+	CMD_CLEAR = 1 << 3,  /* in the clear, where TLS must come first */
+	CMD_GREETS = 1 << 4, /* ends with a greeting; never counted as good */
 };
 
 struct smtpd_command {

@@ -15,6 +15,7 @@
 #include "smtpd/smtpd_drop.h"
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_rules.h"
+#include "smtpd/smtpd_tls.h"
 #include "smtpd/smtpd_xclient.h"
 
 static struct match_list *bare_exclusions;
@@ -180,8 +181,10 @@ received_header(struct smtpd *s, struct buf *out)
 	buf_printf(out, "Received: from %s (%s [%s])\n",
 		   buf_cstr(s->helo.len ? &s->helo : &s->peer.name),
 		   buf_cstr(&s->peer.name), buf_cstr(&s->peer.rfc_addr));
-	buf_printf(out, "\tby %s (%s) with %s", conf->myhostname,
-		   conf->mail_name, s->protocol);
+	smtpd_tls_received(s, out);
+	buf_printf(out, "\tby %s (%s) with %s%s", conf->myhostname,
+		   conf->mail_name, s->protocol,
+		   s->tls.active && !strcmp(s->protocol, "ESMTP") ? "S" : "");
 	if (!m->proxy)
 		buf_printf(out, " id %s", smtpd_queue_id(s));
 	if (m->n_rcpts == 1) {

@@ -268,3 +268,28 @@ RULE_FN(check_etrn_map)
 	return smtpd_map_finish(
 	    &l, find_domain(&l, buf_span(&s->etrn_domain), false), why);
 }
+
+RULE_FN(check_ccert_map)
+{
+	struct lookup l = {
+	    s,
+	    r->table,
+	    {buf_cstr(&s->tls.subject), "Client certificate", LIST_CLIENT},
+	    BUF_INIT,
+	    BUF_INIT,
+	    TABLE_ABSENT};
+	bool found = false;
+
+	(void)about;
+	if (!s->tls.have_cert)
+		return VERDICT_DUNNO;
+	for (size_t i = 0; i < CCERT_KEYS && !found; i++) {
+		if (r->ccert_keys[i] == CCERT_CERT)
+			found =
+			    find(&l, buf_span(&s->tls.cert_fingerprint), false);
+		else if (r->ccert_keys[i] == CCERT_PUBKEY)
+			found =
+			    find(&l, buf_span(&s->tls.key_fingerprint), false);
+	}
+	return smtpd_map_finish(&l, found, why);
+}

@@ -84,15 +84,15 @@ static const struct rule_row rows[] = {
     {"check_recipient_mx_access", check_mx_map, DNS_OF_RECIPIENT},
     {"check_recipient_ns_access", check_ns_map, DNS_OF_RECIPIENT},
     {"check_recipient_a_access", check_a_map, DNS_OF_RECIPIENT},
+    {"check_ccert_access", check_ccert_map, 0},
+    {"permit_tls_clientcerts", check_clientcerts, 0},
+    {"permit_tls_all_clientcerts", check_clientcerts, 1},
+    {"reject_plaintext_session", check_plaintext_session, 0},
     /* Known by name, not available. */
-    {"check_ccert_access", NULL, 0},
     {"check_policy_service", NULL, 0},
     {"check_sasl_access", NULL, 0},
-    {"permit_tls_all_clientcerts", NULL, 0},
-    {"permit_tls_clientcerts", NULL, 0},
     {"reject_authenticated_sender_login_mismatch", NULL, 0},
     {"reject_known_sender_login_mismatch", NULL, 0},
-    {"reject_plaintext_session", NULL, 0},
     {"reject_sender_login_mismatch", NULL, 0},
     {"reject_unauthenticated_sender_login_mismatch", NULL, 0},
     {"reject_unverified_recipient", NULL, 0},
@@ -212,6 +212,89 @@ add_missing_rule(struct compile *c, const char *name)
 	add_rule(c->out, &no_facts, &never_permits);
 }
 
+/* "cert_fingerprint, pubkey_fingerprint" */
+static bool
+parse_search_order(struct span text, enum ccert_key *keys)
+{
+	struct span word;
+	size_t n = 0;
+
+	while (span_next_token(&text, ", \t", &word)) {
+		if (n == CCERT_KEYS)
+			return false;
+		if (span_equal_cstr_nocase(word, "cert_fingerprint"))
+			keys[n++] = CCERT_CERT;
+		else if (span_equal_cstr_nocase(word, "pubkey_fingerprint"))
+			keys[n++] = CCERT_PUBKEY;
+		else
+			return false;
+	}
+	return n > 0;
+}
+
+/* "{ type:table, { search_order = ... } }", the inner part optional. */
+static bool
+parse_ccert_braces(const char *arg, struct buf *spec, enum ccert_key *keys)
+{
+	struct span all = span_trim(span_of(arg)), name, value;
+	struct strvec parts = STRVEC_INIT;
+	bool ok = true;
+
+	if (all.len < 2 || all.data[all.len - 1] != '}')
+		return false;
+	strvec_split(&parts, span_make(all.data + 1, all.len - 2), ", \t\r\n",
+		     true);
+	if (parts.n)
+		buf_set_cstr(spec, parts.v[0]);
+	for (size_t i = 1; i < parts.n && ok; i++) {
+		struct span in = span_of(parts.v[i]);
+		long at;
+
+		if (in.len < 2 || in.data[0] != '{') {
+			ok = false;
+			break;
+		}
+		in = span_make(in.data + 1, in.len - 2);
+		at = span_find(in, '=');
+		name = span_trim(span_make(in.data, at < 0 ? 0 : (size_t)at));
+		value = span_trim(span_from(in, (size_t)(at + 1)));
+		ok = span_equal_cstr(name, "search_order") &&
+		     parse_search_order(value, keys);
+	}
+	strvec_free(&parts);
+	return ok;
+}
+
+static void
+add_ccert_rule(struct compile *c, const struct rule_row *row)
+{
+	enum ccert_key keys[CCERT_KEYS] = {CCERT_NONE};
+	const char *arg = c->words.arg;
+	size_t before = c->out->n;
+	struct buf spec = BUF_INIT;
+	bool ok = arg != NULL;
+
+	if (ok && arg[0] == '{')
+		ok = parse_ccert_braces(arg, &spec, keys);
+	else if (ok)
+		buf_set_cstr(&spec, arg);
+	if (!ok || !strchr(buf_cstr(&spec), ':')) {
+		complain(c, "bad argument of restriction \"%s\": %s",
+			 c->words.row->name, arg ? arg : "");
+	} else {
+		c->words.arg = buf_cstr(&spec);
+		add_table_rule(c, row);
+		c->words.arg = arg;
+	}
+	if (keys[0] == CCERT_NONE) {
+		keys[0] = CCERT_CERT;
+		keys[1] = CCERT_PUBKEY;
+	}
+	if (c->out->n > before)
+		memcpy(c->out->v[before].ccert_keys, keys, sizeof(keys));
+	buf_free(&spec);
+}
+
 static void
 add_known_rule(struct compile *c)
 {
@@ -235,7 +318,10 @@ add_known_rule(struct compile *c)
 		add_rule(c->out, def, row)->seconds = (int)seconds;
 		break;
 	default:
-		add_rule(c->out, def, row);
+		if (row->fn == check_ccert_map)
+			add_ccert_rule(c, row);
+		else
+			add_rule(c->out, def, row);
 	}
 }
 

@@ -38,11 +38,21 @@ struct rule_row {
 
 struct rule_list;
 
+/* check_ccert_access: what is looked up, in order. */
+enum ccert_key {
+	CCERT_NONE,
+	CCERT_CERT,
+	CCERT_PUBKEY,
+};
+
+enum { CCERT_KEYS = 2 };
+
 struct rule {
 	const struct restriction *def;
 	const struct rule_row *row;
 	struct table *table;
 	int seconds;
+	enum ccert_key ccert_keys[CCERT_KEYS];
 	char *domain;                  /* of a DNS list */
 	char *spec;                    /* the same with its filter */
 	struct dnsxl_filter *filter;   /* NULL: any answer counts */
@@ -130,6 +140,9 @@ RULE_FN(check_helo_map);
 RULE_FN(check_sender_map);
 RULE_FN(check_recipient_map);
 RULE_FN(check_etrn_map);
+RULE_FN(check_ccert_map);
+RULE_FN(check_clientcerts); /* value: any that is trusted */
+RULE_FN(check_plaintext_session);
 RULE_FN(check_naked_address);
 RULE_FN(check_mx_backup);
 RULE_FN(check_rbl_client);
@@ -152,6 +165,8 @@ enum dns_subject {
 
 /* Open mynetworks; permit_mx_backup_networks. */
 void smtpd_checks_open(void);
+/* Open relay_clientcerts. */
+void smtpd_checks_tls_open(void);
 void smtpd_backup_open(void);
 
 /* ---- the log ---- */

@@ -16,6 +16,7 @@
 #include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_state.h"
+#include "smtpd/smtpd_tls.h"
 #include "smtpd/smtpd_upstream.h"
 #include "smtpd/smtpd_xclient.h"
 
@@ -194,8 +195,12 @@ run_command(struct smtpd *s, const struct smtpd_command *c, struct span arg)
 	struct buf copy = BUF_INIT;
 	unsigned before;
 
-	s->where = c->name;
 	stat->all++;
+	if (!(c->flags & CMD_CLEAR) && smtpd_tls_missing(s)) {
+		smtpd_reply(s, "530 5.7.0 Must issue a STARTTLS command first");
+		return;
+	}
+	s->where = c->name;
 	buf_append_span(&copy, arg);
 	if ((must_wait_after(s, c) && !check_pipelining(s)) || deny(s, c))
 		goto out;
@@ -205,7 +210,8 @@ run_command(struct smtpd *s, const struct smtpd_command *c, struct span arg)
 	before = s->errors;
 	/* Refused within smtpd_recipient_overshoot_limit is no failure. */
 	if (c->fn(s, buf_span(&copy)) ||
-	    (s->errors == before && !s->in_data && !(c->flags & CMD_GREETS)))
+	    (s->errors == before && !s->in_data && s->st.status == STREAM_OK &&
+	     !(c->flags & CMD_GREETS)))
 		stat->good++;
 out:
 	buf_free(&copy);
@@ -410,12 +416,13 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 		log_info("connect from %s", buf_cstr(&s.peer.namaddr));
 	s.bare = smtpd_bare_policy(&s);
 	smtpd_xforward_decide(&s);
-	if (peer_known && check_pipelining(&s))
-		smtpd_session_greet(&s);
-	else if (!peer_known)
+	if (!peer_known)
 		smtpd_reply(&s, "421 4.3.0 %s Server local error",
 			    conf->myhostname);
+	else if (smtpd_tls_wrapper(&s) && check_pipelining(&s))
+		smtpd_session_greet(&s);
 	converse(&s);
+	smtpd_tls_end(&s);
 	if (!standalone)
 		log_disconnect(&s);
 	smtpd_state_free(&s);

@@ -87,6 +87,7 @@ free_tls(struct smtpd_tls *t)
 	buf_free(&t->issuer);
 	buf_free(&t->cert_fingerprint);
 	buf_free(&t->key_fingerprint);
+	buf_free(&t->received);
 }
 
 void

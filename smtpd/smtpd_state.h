@@ -44,12 +44,14 @@ struct smtpd_peer {
 /* What TLS agreed on; all empty while the session is in the clear. */
 struct smtpd_tls {
 	bool active;
+	bool have_cert;              /* the client sent one */
 	bool cert_trusted;           /* the client's, by a known authority */
 	struct buf protocol, cipher; /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
 	int cipher_bits, cipher_max_bits;
 	/* of the client's certificate, when it sent one */
 	struct buf subject, issuer; /* their common names */
 	struct buf cert_fingerprint, key_fingerprint;
+	struct buf received; /* lines of the Received: header */
 };
 
 /* Who the client is by SASL; username is empty until AUTH succeeded. */

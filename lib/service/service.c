@@ -48,6 +48,12 @@ service_standalone(void)
 	return service_state.standalone;
 }
 
+bool
+service_renewal(void)
+{
+	return service_state.renewal;
+}
+
 int
 service_process_limit(void)
 {
@@ -148,7 +154,7 @@ parse_arguments(int argc, char **argv, struct service_state *s,
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "+cC:Di:ln:o:p:s:St:uvz")) != -1) {
+	while ((c = getopt(argc, argv, "+cC:Di:ln:o:p:Rs:St:uvz")) != -1) {
 		switch (c) {
 		case 'c':
 			s->chroot = true;
@@ -171,6 +177,9 @@ parse_arguments(int argc, char **argv, struct service_state *s,
 			break;
 		case 'p':
 			s->limit = number_argument(c, optarg);
+			break;
+		case 'R':
+			s->renewal = true;
 			break;
 		case 's':
 			s->n_listen = number_argument(c, optarg);

@@ -62,6 +62,16 @@ struct service {
 	/* sessions, instead of accept: the whole life of a worker; may be
 	 * NULL. */
 	void (*worker_start)(void);
+	/*
+	 * sessions: for a service that depends on files which it may not read
+	 * after jail(). watch_fd: a descriptor that the parent waits for, -1:
+	 * none. watch_changed: called when it can be read; true: the service
+	 * is to be renewed. master then starts a new process beside this one
+	 * (service_renewal()), which takes over when it is ready; one that
+	 * ends in init() leaves the old one at work, which tries again later.
+	 */
+	int (*watch_fd)(void);
+	bool (*watch_changed)(void);
 	/* event: a client connected (or for unix-dgram and fifo, data can be
 	 * read from fd, which stays open). The callee owns an accepted fd.
 	 * NULL: a connection is a wakeup (postkick), answered by
@@ -119,6 +129,8 @@ bool service_wait_readable(int fd, int seconds);
  * to end.
  */
 int service_poll(struct pollfd *p, size_t n, int64_t deadline);
+/* Started to take over from a process that still works. */
+bool service_renewal(void);
 /* -S: no master, one client on standard input and output, uid kept. */
 bool service_standalone(void);
 

@@ -19,6 +19,8 @@ enum {
 	SERVICE_SAYS_DRAIN = 'D',
 	/* service to master: SIGHUP at a reload, do not replace me */
 	SERVICE_SAYS_RELOADS = 'H',
+	/* service to master: start a new one beside me, with -R */
+	SERVICE_SAYS_RENEW = 'N',
 	/* master to service: event_wakeup() */
 	MASTER_SAYS_WAKEUP = 'W',
 };
@@ -41,6 +43,7 @@ struct service_state {
 	bool chroot;
 	bool unprivileged;
 	bool standalone;
+	bool renewal; /* -R */
 	bool worker;
 	struct strvec over; /* -o */
 	struct strvec argv;

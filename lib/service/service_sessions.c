@@ -21,6 +21,8 @@ enum {
 	LOOK_AROUND_USEC = 60 * 1000000,
 	LIMIT_WARNING_USEC = 60 * 1000000,
 	FORK_RETRY_USEC = 1000000,
+	RENEW_SETTLE_USEC = 200000, /* files are replaced one after another */
+	RENEW_RETRY_USEC = 60 * 1000000,
 };
 
 static struct {
@@ -37,6 +39,7 @@ static struct {
 	int64_t empty_since; /* no workers since; io_monotonic() */
 	int64_t hold_until;  /* do not fork before */
 	int64_t limit_warned;
+	int64_t renew_at; /* ask master for a successor then; 0: no need */
 	struct pollfd *fds;
 	volatile sig_atomic_t got_sigterm;
 } parent;
@@ -213,18 +216,26 @@ next_deadline(void)
 		at = parent.empty_since + conf->max_idle;
 	if (parent.hold_until > now && parent.hold_until < at)
 		at = parent.hold_until;
+	if (parent.renew_at && parent.renew_at < at)
+		at = parent.renew_at;
 	return at;
 }
 
-/* fds: master, poke, then the listening sockets. */
+/* fds: master, poke, the watch, then the listening sockets. */
+enum { FDS_FIXED = 3 };
+
 static int
 fill_poll_set(void)
 {
+	const struct service *def = service_state.def;
 	bool want_clients = may_fork();
 	int n = 0;
 
 	parent.fds[n++] = (struct pollfd){SERVICE_MASTER_FD, POLLIN, 0};
 	parent.fds[n++] = (struct pollfd){parent.poke, POLLIN, 0};
+	parent.fds[n++] = (struct pollfd){
+	    def->watch_fd && !parent.draining ? def->watch_fd() : -1, POLLIN,
+	    0};
 	for (int i = 0; i < service_state.n_listen; i++) {
 		int fd = want_clients ? SERVICE_LISTEN_FD + i : -1;
 
@@ -261,7 +272,9 @@ wait_for_events(const sigset_t *wait_mask)
 	if (parent.fds[1].revents &&
 	    read(parent.poke, &count, sizeof(count)) > 0)
 		parent.poked = true;
-	for (int i = 2; i < n; i++) {
+	if (parent.fds[2].revents && service_state.def->watch_changed())
+		parent.renew_at = io_monotonic() + RENEW_SETTLE_USEC;
+	for (int i = FDS_FIXED; i < n; i++) {
 		if (parent.fds[i].revents)
 			parent.poked = true;
 	}
@@ -276,6 +289,18 @@ begin_restart(void)
 	begin_drain();
 }
 
+/* Ask for a successor; when this process is still at work after a while, that
+ * one could not start. */
+static void
+renew(void)
+{
+	if (!parent.renew_at || parent.draining ||
+	    io_monotonic() < parent.renew_at)
+		return;
+	parent.renew_at = io_monotonic() + RENEW_RETRY_USEC;
+	service_tell_master(SERVICE_SAYS_RENEW);
+}
+
 static void
 loop_once(const sigset_t *wait_mask)
 {
@@ -285,6 +310,7 @@ loop_once(const sigset_t *wait_mask)
 		begin_drain();
 	if (atomic_load(&parent.slots->restart))
 		begin_restart();
+	renew();
 	if (parent.poked) {
 		parent.poked = false;
 		if (may_fork())
@@ -316,7 +342,7 @@ service_run_sessions(void)
 	parent.limit = limit;
 	parent.slots = slots_new(limit);
 	parent.worker = mem_calloc((size_t)limit, sizeof(*parent.worker));
-	parent.fds = mem_calloc((size_t)(2 + service_state.n_listen),
+	parent.fds = mem_calloc((size_t)(FDS_FIXED + service_state.n_listen),
 				sizeof(*parent.fds));
 	for (int i = 0; i < service_state.n_listen; i++)
 		io_set_nonblocking(SERVICE_LISTEN_FD + i, true);

@@ -60,10 +60,17 @@ plain_pending(struct stream *s)
 	return false;
 }
 
+static bool
+plain_ready(struct stream *s)
+{
+	return fd_ready(s->in_fd, POLLIN);
+}
+
 static const struct stream_ops plain_ops = {
     .read = plain_read,
     .write = plain_write,
     .pending = plain_pending,
+    .ready = plain_ready,
 };
 
 void
@@ -255,11 +262,19 @@ stream_discard_input(struct stream *s)
 	return n;
 }
 
+void
+stream_set_ops(struct stream *s, const struct stream_ops *ops, void *data)
+{
+	stream_discard_input(s);
+	s->ops = ops ? ops : &plain_ops;
+	s->ops_data = data;
+	s->in_full = s->in_wait_write = false;
+}
+
 bool
 stream_has_input(struct stream *s)
 {
-	return s->in.len > s->in_pos || s->ops->pending(s) ||
-	       fd_ready(s->in_fd, POLLIN);
+	return s->in.len > s->in_pos || s->ops->ready(s);
 }
 
 /* Room for the next read: 4 KiB at first, twice as much when it was filled. */

@@ -43,12 +43,14 @@ enum stream_status {
  * return as read(2) and write(2) do on a non-blocking descriptor: -1 with
  * EAGAIN makes the stream wait in the direction that wait_write says.
  * pending: bytes that a read would return without asking the descriptor.
+ * ready: a read would return something, or the end, without waiting.
  */
 struct stream;
 struct stream_ops {
 	ssize_t (*read)(struct stream *s, void *data, size_t len);
 	ssize_t (*write)(struct stream *s, const void *data, size_t len);
 	bool (*pending)(struct stream *s);
+	bool (*ready)(struct stream *s);
 };
 
 struct stream {
@@ -124,8 +126,13 @@ void stream_consume(struct stream *s, size_t n);
 /* Bytes buffered, or waiting in the descriptor (asks it without waiting): has
  * the peer sent ahead? */
 bool stream_has_input(struct stream *s);
-/* Drop buffered input (STARTTLS: nothing sent in clear may count after it). */
+/* Drop buffered input. */
 size_t stream_discard_input(struct stream *s);
+/*
+ * Other operations from now on, NULL: plain ones again. Buffered input is
+ * dropped (STARTTLS: nothing that was sent in the clear may count after it).
+ */
+void stream_set_ops(struct stream *s, const struct stream_ops *ops, void *data);
 
 /* ---- output ---- */
 

@@ -16,6 +16,7 @@ for folder in ("../lib", "../replay"):
 import oracle  # noqa: E402
 import postrider  # noqa: E402
 import replay  # noqa: E402
+import tls_ca  # noqa: E402
 from buildtree import PATIENCE  # noqa: E402
 from test_replay import SETTINGS  # noqa: E402
 
@@ -27,18 +28,30 @@ IGNORED = re.compile("discarding EHLO keywords|mapping DSN status|"
                      "initializing the|reload|table has changed")
 
 
+# What each process of Postfix says when it starts, and ours once.
+ONCE = re.compile("warning: (error opening|error loading|cannot get|No |key at |"
+                  "Can't require|Both |RSA private|ECDSA private|Invalid TLS|"
+                  "Digest|disabling TLS|unknown (tls_|smtpd_tls)|ignoring unk|"
+                  "TLS library problem: .*(fopen|BIO|system lib|no such file|"
+                  "PEM|different key|mismatch)"
+                  "|tls_session_ticket|smtpd_tls_security_level)|"
+                  "cannot load Cert|initializing")
+
+
 def smtpd_lines(log):
     lines = []
     for line in log.splitlines():
         match = re.search(r"postfix/smtpd\[\d+\]: (.*)", line)
         if not match or IGNORED.search(match[1].replace("disconnect from", "")):
             continue
-        lines.append(re.sub(r"^(warning: )?[0-9A-F]{5,}: ", r"\1QID: ",
-                            match[1]))
+        line = re.sub(r"^(warning: )?[0-9A-F]{5,}: ", r"\1QID: ", match[1])
+        line = re.sub(r"service 127.0.0.1:\d+", "service PORT", line)
+        if not ONCE.match(line) or line not in lines:
+            lines.append(line)
     return lines
 
 
-def play(dialogue, port, mta):
+def play(dialogue, ports, mta):
     """A connection begins when the log has the end of the one before, which is
     another process's: the order of their lines is that of the dialogue."""
     count = 0
@@ -50,7 +63,8 @@ def play(dialogue, port, mta):
                time.monotonic() < deadline):
             time.sleep(0.01)
         count += 1
-        return socket.create_connection(("127.0.0.1", port))
+        return socket.create_connection(
+            ("127.0.0.1", ports[dialogue.service]))
 
     return replay.play(dialogue, connect)
 
@@ -60,21 +74,28 @@ def compare(scratch, path, number):
     main = dict(SETTINGS, smtpd_peername_lookup="no", in_flow_delay="0",
                 defer_transports="local smtp")
     main.update(dialogue.settings)
+    if any("$test_tls" in line for line in dialogue.lines):
+        main["test_tls"] = tls_ca.folder()
     port = postrider.free_port()
-    theirs = oracle.Postfix(scratch, port, main=main, name=f"o{number}")
+    more = [postrider.free_port() for _ in dialogue.services]
+    lines = dialogue.master_lines(more)
+    theirs = oracle.Postfix(scratch, port, main=main, name=f"o{number}",
+                            master={"discard unix": "\n".join(
+                                ["discard unix - - n - - discard", *lines])})
     theirs.start()
     try:
-        want = play(dialogue, port, theirs)
+        want = play(dialogue, [port, *more], theirs)
         time.sleep(0.3 * PATIENCE)
     finally:
         theirs.stop()
-    with postrider.Instance(main=main) as mta:
-        got = play(dialogue, mta.port, mta)
+    with postrider.Instance(main=main,
+                            master=dict(enumerate(lines))) as mta:
+        got = play(dialogue, [mta.port, *more], mta)
         time.sleep(0.3 * PATIENCE)
         log = mta.log()
     same = True
-    for what, a, b in (("replies", want, got),
-                       ("log", smtpd_lines(theirs.log()), smtpd_lines(log))):
+    logs = [smtpd_lines(theirs.log()), smtpd_lines(log)]
+    for what, a, b in (("replies", want, got), ("log", *logs)):
         for line in difflib.unified_diff(a, b, "Postfix " + what,
                                          "Postrider " + what, lineterm="",
                                          n=2):

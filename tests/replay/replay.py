@@ -5,6 +5,8 @@ A dialogue file holds lines of these forms:
 
     # comment
     @ name = value      a main.cf setting of the server under test
+    @@ name = value; .. from here on: another service of the same server, with
+                        these settings on its master.cf line
     C: text             sent with CR LF, then one reply is read
     C+: text            sent with CR LF together with what follows
     R: text             sent as it is (escapes of a Python bytes literal),
@@ -15,6 +17,10 @@ A dialogue file holds lines of these forms:
     --                  a new connection (its greeting is read first)
     -- ADDRESS          the same, from this address
     --< text            the same; text (escapes as R:) is sent ahead of that
+    T: name=value ...   TLS starts here; version=TLSv1.2, ciphers=, sni=, cert=
+                        (a file of tests/lib/tls_ca.py). What came of it is
+                        "S: <TLSv1.3 CIPHER>" or "S: <TLS failed>"
+    T-: name=value ...  a new connection that begins with TLS
 
 Queue ids in replies are replaced by QID. An end of the connection is written
 "S: <EOF>", no reply within the time limit "S: <NONE>".
@@ -25,8 +31,11 @@ Queue ids in replies are replaced by QID. An end of the connection is written
 import ast
 import re
 import socket
+import ssl
 import sys
 import time
+
+import tls_ca
 
 QUEUED = re.compile(r"(queued as )[0-9A-Za-z]+")
 TIMEOUT = 3.0
@@ -36,14 +45,26 @@ class Dialogue:
     def __init__(self, path):
         self.path = path
         self.settings = []
+        self.services = []
+        self.service = 0  # that is played to; 0: the first
         self.lines = []
         with open(path, encoding="utf-8") as f:
             for line in f:
                 line = line.rstrip("\n")
+                if line.startswith("@@ "):
+                    self.services.append([x.strip() for x in
+                                          line[3:].split(";")])
                 if line.startswith("@ "):
                     name, _, value = line[2:].partition("=")
                     self.settings.append((name.strip(), value.strip()))
                 self.lines.append(line)
+
+
+    def master_lines(self, ports):
+        """Lines of master.cf for the further services."""
+        return [f"127.0.0.1:{port} inet n - n - - smtpd" +
+                "".join(f" -o {{ {x} }}" for x in options)
+                for port, options in zip(ports, self.services)]
 
 
 class Peer:
@@ -54,6 +75,29 @@ class Peer:
         self.sock.settimeout(TIMEOUT)
         self.data = b""
         self.eof = False
+
+    def start_tls(self, text):
+        """Returns what came of it."""
+        want = dict(word.split("=", 1) for word in text.split())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.set_ciphers(want.get("ciphers", "DEFAULT:@SECLEVEL=0"))
+        if "version" in want:
+            version = ssl.TLSVersion[want["version"].replace(".", "_")]
+            context.minimum_version = context.maximum_version = version
+        if "cert" in want:
+            path = f"{tls_ca.folder()}/{want['cert']}"
+            context.load_cert_chain(path + ".pem", path + ".key")
+        try:
+            self.sock = context.wrap_socket(
+                self.sock, server_hostname=want.get("sni"))
+        except OSError:
+            self.eof = True
+        if self.eof or not self.sock.version():
+            return "<TLS failed>"
+        return f"<{self.sock.version()} {self.sock.cipher()[0]}>"
 
     def send(self, data):
         try:
@@ -102,6 +146,7 @@ def play(dialogue, connect):
     """Drive a server, connect() being a socket to it; returns the dialogue's
     lines with its replies."""
     out = []
+    dialogue.service = 0
     peer = None
     pending = b""
     waiting = 0
@@ -113,7 +158,19 @@ def play(dialogue, connect):
         if line.startswith("S: ") or line == "S:":
             continue
         out.append(line)
+        if line.startswith("@@ "):
+            if peer:
+                peer.close()
+            peer = None
+            dialogue.service += 1
         if not line or line[0] in "#@":
+            continue
+        if line.startswith("T-:"):
+            if peer:
+                peer.close()
+            peer = Peer(connect)
+            out.append("S: " + peer.start_tls(line[3:]))
+            reply()
             continue
         if peer is None and not is_connect(line):
             peer = Peer(connect)
@@ -130,6 +187,9 @@ def play(dialogue, connect):
             reply()
             continue
         kind, _, text = line.partition(": ")
+        if kind == "T" or line == "T:":
+            out.append("S: " + peer.start_tls(text))
+            continue
         if kind.startswith("W"):
             time.sleep(float(text))
             continue

@@ -9,6 +9,7 @@ import pytest
 
 import postrider
 import replay
+import tls_ca
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -30,10 +31,16 @@ DIALOGUES = sorted(glob.glob(os.path.join(HERE, "*.txt")))
 def test_dialogue(path):
     dialogue = replay.Dialogue(path)
     main = dict(SETTINGS, **dict(dialogue.settings))
+    if any("$test_tls" in line for line in dialogue.lines):
+        main["test_tls"] = tls_ca.folder()
     # Nobody delivers: what is accepted is only looked at.
-    with postrider.Instance(main=dict(main, defer_transports="local")) as mta:
+    more = [postrider.free_port() for _ in dialogue.services]
+    with postrider.Instance(
+            main=dict(main, defer_transports="local"),
+            master=dict(enumerate(dialogue.master_lines(more)))) as mta:
+        ports = [mta.port, *more]
         got = replay.play(dialogue, lambda: socket.create_connection(
-            ("127.0.0.1", mta.port)))
+            ("127.0.0.1", ports[dialogue.service])))
     assert got == dialogue.lines
 
 

@@ -367,7 +367,7 @@ def test_misspelt_restriction_at_start(tmp_path):
 
 
 def test_unavailable_permit_permits_nothing():
-    main = dict(MAIN, smtpd_recipient_restrictions="permit_tls_clientcerts, "
+    main = dict(MAIN, smtpd_recipient_restrictions="permit_naked_ip_address, "
                 "reject", mynetworks="10.0.0.0/8")
     with postrider.Instance(main=main) as mta:
         c = Client(mta)
@@ -375,5 +375,5 @@ def test_unavailable_permit_permits_nothing():
         c("MAIL FROM:<>")
         assert c("RCPT TO:<alice@example.com>").startswith("554 5.7.1 ")
         c.close()
-        mta.wait_log(r"restriction permit_tls_clientcerts is not available in "
+        mta.wait_log(r"restriction permit_naked_ip_address is not available in "
                      r"this version and permits nothing")

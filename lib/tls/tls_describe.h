@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* tls_describe - what a handshake came to, for logs and headers. */
+#ifndef LIB_TLS_TLS_DESCRIBE_H
+#define LIB_TLS_TLS_DESCRIBE_H
+
+#include "lib/tls/tls_session.h"
+
+/* Fill the facts of a connection whose handshake is done. */
+void tls_describe(const struct tls_context *t, SSL *ssl, const char *peer,
+		  struct tls_facts *f);
+/* "Anonymous TLS connection established from ..." */
+void tls_describe_log(const struct tls_facts *f, const char *peer);
+
+#endif

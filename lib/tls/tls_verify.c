@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/tls/tls_verify.h"
+
+#include <openssl/x509_vfy.h>
+
+#include "lib/base/log.h"
+#include "lib/tls/tls_cert.h"
+
+static int context_index = -1; /* of the tls_context in an SSL_CTX */
+static int why_index = -1;     /* in an SSL: log the reason */
+static char yes;
+
+static void
+log_step(X509_STORE_CTX *x, const char *peer, int depth, int ok)
+{
+	X509 *cert = X509_STORE_CTX_get_current_cert(x);
+	struct buf name = BUF_INIT;
+
+	if (cert)
+		tls_cert_oneline(X509_get_subject_name(cert), &name);
+	log_info("%s: depth=%d verify=%d subject=%s", peer, depth, ok,
+		 buf_cstr(&name));
+	buf_free(&name);
+}
+
+static void
+log_issuer(X509_STORE_CTX *x, const char *peer)
+{
+	X509 *cert = X509_STORE_CTX_get_current_cert(x);
+	struct buf name = BUF_INIT;
+
+	if (cert)
+		tls_cert_oneline(X509_get_issuer_name(cert), &name);
+	log_info("certificate verification failed for %s: untrusted issuer %s",
+		 peer, buf_cstr(&name));
+	buf_free(&name);
+}
+
+static void
+log_reason(X509_STORE_CTX *x, const char *peer, bool of_client)
+{
+	int error = X509_STORE_CTX_get_error(x);
+	const char *role = X509_STORE_CTX_get_error_depth(x) > 0 ? "CA"
+			   : of_client                           ? "client"
+								 : "server";
+
+	switch (error) {
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+		log_issuer(x, peer);
+		break;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+		log_info("certificate verification failed for %s: self-signed "
+			 "certificate",
+			 peer);
+		break;
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+	case X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD:
+		log_info("%s certificate verification failed for %s: "
+			 "certificate not yet valid",
+			 role, peer);
+		break;
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD:
+		log_info("%s certificate verification failed for %s: "
+			 "certificate has expired",
+			 role, peer);
+		break;
+	case X509_V_ERR_INVALID_PURPOSE:
+		log_info("certificate verification failed for %s: not "
+			 "designated for use as a %s certificate",
+			 peer, role);
+		break;
+	default:
+		log_info("%s certificate verification failed for %s: "
+			 "num=%d:%s",
+			 role, peer, error,
+			 X509_verify_cert_error_string(error));
+	}
+}
+
+/*
+ * Called for each certificate. The first error of a chain is the reason, and
+ * it stays in the result though the walk goes on.
+ */
+static int
+on_certificate(int ok, X509_STORE_CTX *x)
+{
+	SSL *ssl =
+	    X509_STORE_CTX_get_ex_data(x, SSL_get_ex_data_X509_STORE_CTX_idx());
+	const struct tls_context *t =
+	    SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index);
+	const char *peer = SSL_get_app_data(ssl);
+
+	if (!peer)
+		peer = "unknown";
+	if (t->config.log_level >= 2)
+		log_step(x, peer, X509_STORE_CTX_get_error_depth(x), ok);
+	if (!ok && SSL_get_ex_data(ssl, why_index)) {
+		SSL_set_ex_data(ssl, why_index, NULL);
+		log_reason(x, peer, t->config.server);
+	}
+	return 1;
+}
+
+void
+tls_verify_prepare(struct tls_context *t)
+{
+	int mode = SSL_VERIFY_NONE;
+
+	if (context_index < 0) {
+		context_index =
+		    SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+		why_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	}
+	SSL_CTX_set_ex_data(t->ctx, context_index, t);
+	if (t->config.ask_cert)
+		mode = SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE;
+	SSL_CTX_set_verify(t->ctx, mode, on_certificate);
+	/* OpenSSL counts the authorities between leaf and root. */
+	SSL_CTX_set_verify_depth(t->ctx, t->config.verify_depth + 1);
+}
+
+void
+tls_verify_begin(SSL *ssl, bool say_why)
+{
+	SSL_set_ex_data(ssl, why_index, say_why ? &yes : NULL);
+}

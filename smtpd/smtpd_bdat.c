@@ -12,6 +12,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_rules.h"
+#include "smtpd/smtpd_tls.h"
 
 struct chunk {
 	int64_t size; /* bytes that the client said */
@@ -225,11 +226,24 @@ null_chunk(struct smtpd *s)
 	return false;
 }
 
+/* Where TLS must come first: the chunk is read, and nothing more. */
+static bool
+refuse_clear(struct smtpd *s, struct span arg)
+{
+	struct chunk c;
+
+	if (!parse_chunk(arg, &c) || skip_chunk(s, &c))
+		smtpd_reply(s, "530 5.7.0 Must issue a STARTTLS command first");
+	return false;
+}
+
 bool
 smtpd_cmd_bdat(struct smtpd *s, struct span arg)
 {
 	struct chunk c;
 
+	if (smtpd_tls_missing(s))
+		return refuse_clear(s, arg);
 	if (s->ehlo_off & EHLO_CHUNKING) {
 		/* Its data follow at once: the session ends. */
 		smtpd_reply(s, "521 5.5.1 Error: command not implemented");

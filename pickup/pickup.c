@@ -148,7 +148,7 @@ main(int argc, char **argv)
 	static const struct service pickup = {
 	    .name = "pickup",
 	    .model = SERVICE_EVENT,
-	    .flags = SERVICE_SINGLE,
+	    .flags = SERVICE_SINGLE | SERVICE_TAKES_MAIL,
 	    .init = init,
 	    .event_start = on_start,
 	    .event_wakeup = on_wakeup,

@@ -6,13 +6,17 @@
 #include "lib/service/service.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_cmd.h"
+#include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_footer.h"
+#include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_session.h"
 #include "smtpd/smtpd_text.h"
 #include "smtpd/smtpd_tls.h"
+#include "smtpd/smtpd_upstream.h"
+#include "smtpd/smtpd_xclient.h"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -51,7 +55,12 @@ init(void)
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
 	smtpd_sasl_open();
+	smtpd_etrn_open();
 	smtpd_session_open();
+	smtpd_upstream_open();
+	smtpd_proxy_open();
+	smtpd_cmdfilter_open();
+	smtpd_xclient_open_tables();
 }
 
 static void
@@ -72,6 +81,7 @@ main(int argc, char **argv)
 	static const struct service smtpd = {
 	    .name = "smtpd",
 	    .model = SERVICE_SESSIONS,
+	    .flags = SERVICE_TAKES_MAIL,
 	    .init = init,
 	    .serve = serve,
 	    .watch_fd = smtpd_tls_watch_fd,

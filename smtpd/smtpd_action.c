@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_chat.h"
+#include "smtpd/smtpd_proxy.h"
 
 /* ---- status codes in tables ---- */
 
@@ -366,6 +367,25 @@ act_restrictions(struct lookup *l, struct why *why)
 	return v;
 }
 
+/* What only the way to the queue can do, not a filter in between. */
+static bool
+is_beyond_filter(struct lookup *l, struct span word)
+{
+	static const char *const words[] = {"HOLD", "DISCARD", "REDIRECT",
+					    "BCC", "FILTER"};
+
+	if (!smtpd_proxy_is_on(l->s))
+		return false;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (span_equal_cstr_nocase(word, words[i])) {
+			log_warn("access table %s: with smtpd_proxy_filter "
+				 "specified, action %s is unavailable",
+				 table_spec(l->table), words[i]);
+			return true;
+		}
+	return false;
+}
+
 enum verdict
 smtpd_action_run(struct lookup *l, struct why *why)
 {
@@ -378,6 +398,8 @@ smtpd_action_run(struct lookup *l, struct why *why)
 		return VERDICT_DUNNO;
 	}
 	rest = span_trim(rest);
+	if (is_beyond_filter(l, word))
+		return VERDICT_DUNNO;
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		if (span_equal_cstr_nocase(word, actions[i].word)) {
 			if (actions[i].fn == act_ok)

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "lib/addr/addr.h"
 #include "lib/base/log.h"
 #include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
@@ -11,8 +10,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_tls.h"
-
-enum { ETRN_LOG_MAX = 100 };
+#include "smtpd/smtpd_xclient.h"
 
 /*
  * Words of arg, separated by one byte each. What could end a name in a
@@ -47,15 +45,16 @@ take_helo(struct smtpd *s, struct span arg, bool esmtp)
 			    esmtp ? "EHLO" : "HELO");
 		return false;
 	}
-	smtpd_mail_reset(s);
 	set_helo(s, arg);
 	if (!s->unrestricted && !smtpd_access_helo(s, &why)) {
 		smtpd_reply_why(s, &why);
 		buf_free(&s->helo);
 		ok = false;
-	} else if (esmtp) {
+	} else {
+		smtpd_mail_reset(s);
 		/* As in Postfix: who said EHLO once stays ESMTP. */
-		s->protocol = "ESMTP";
+		if (esmtp)
+			s->protocol = "ESMTP";
 	}
 	why_free(&why);
 	return ok;
@@ -70,39 +69,48 @@ cmd_helo(struct smtpd *s, struct span arg)
 	return true;
 }
 
+static void
+offer(struct strvec *rows, const char *text, bool on)
+{
+	if (on)
+		strvec_add(rows, text);
+}
+
+/* The rows that follow this host's name; programs compare their order. */
+static void
+offers(struct smtpd *s, struct strvec *rows)
+{
+	unsigned off = s->ehlo_off;
+	char size[40] = "SIZE";
+
+	if (conf->message_size_limit > 0)
+		snprintf(size, sizeof(size), "SIZE %lld",
+			 (long long)conf->message_size_limit);
+	offer(rows, "PIPELINING", !(off & EHLO_PIPELINING));
+	offer(rows, size, !(off & EHLO_SIZE));
+	offer(rows, "VRFY", !(off & EHLO_VRFY) && !conf->disable_vrfy_command);
+	offer(rows, "ETRN", !(off & EHLO_ETRN));
+	offer(rows, "STARTTLS", smtpd_tls_offered(s));
+	smtpd_sasl_ehlo(s, rows);
+	smtpd_xclient_offer(s, rows);
+	offer(rows, "ENHANCEDSTATUSCODES", !(off & EHLO_ENHANCED));
+	offer(rows, "8BITMIME", !(off & EHLO_8BITMIME));
+	offer(rows, "DSN", !(off & EHLO_DSN));
+	offer(rows, "SMTPUTF8",
+	      !(off & EHLO_SMTPUTF8) && conf->smtputf8_enable);
+	offer(rows, "CHUNKING", !(off & EHLO_CHUNKING));
+}
+
 static bool
 cmd_ehlo(struct smtpd *s, struct span arg)
 {
 	struct strvec lines = STRVEC_INIT;
-	char size[40] = "SIZE";
-	unsigned off;
 
 	if (!take_helo(s, arg, true))
 		return false;
-	off = s->ehlo_off = smtpd_ehlo_discarded(s);
-	if (conf->message_size_limit > 0)
-		snprintf(size, sizeof(size), "SIZE %lld",
-			 (long long)conf->message_size_limit);
-	const struct {
-		const char *text;
-		bool on;
-	} offers[] = {
-	    {"PIPELINING", !(off & EHLO_PIPELINING)},
-	    {size, !(off & EHLO_SIZE)},
-	    {"VRFY", !(off & EHLO_VRFY) && !conf->disable_vrfy_command},
-	    {"ETRN", !(off & EHLO_ETRN)},
-	    {"STARTTLS", smtpd_tls_offered(s)},
-	    {NULL, true}, /* AUTH */
-	    {"ENHANCEDSTATUSCODES", !(off & EHLO_ENHANCED)},
-	    {"8BITMIME", !(off & EHLO_8BITMIME)},
-	    {"DSN", !(off & EHLO_DSN)},
-	};
+	s->ehlo_off = smtpd_ehlo_discarded(s);
 	strvec_add(&lines, conf->myhostname);
-	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++)
-		if (!offers[i].text)
-			smtpd_sasl_ehlo(s, &lines);
-		else if (offers[i].on)
-			strvec_add(&lines, offers[i].text);
+	offers(s, &lines);
 	for (size_t i = 0; i < lines.n; i++)
 		smtpd_reply(s, "250%c%s", i + 1 < lines.n ? '-' : ' ',
 			    lines.v[i]);
@@ -139,78 +147,22 @@ cmd_quit(struct smtpd *s, struct span arg)
 	return true;
 }
 
-/* No site is eligible: deliveries for a site start with postqueue -s. */
-static bool
-cmd_etrn(struct smtpd *s, struct span arg)
-{
-	struct span domain = arg;
-	struct why why = WHY_INIT;
-	size_t shown;
-
-	if (conf->smtpd_helo_required && s->helo.len == 0) {
-		smtpd_reply(s, "503 Error: send HELO/EHLO first");
-		return false;
-	}
-	if (s->mail.active) {
-		smtpd_reply(s, "503 Error: MAIL transaction in progress");
-		return false;
-	}
-	if (arg.len == 0 || span_find(arg, ' ') >= 0) {
-		smtpd_reply(s, "500 Syntax: ETRN domain");
-		return false;
-	}
-	if (domain.data[0] == '@' || domain.data[0] == '#')
-		domain = span_from(domain, 1);
-	if (!addr_valid_hostname(domain) && !addr_valid_literal(domain, NULL)) {
-		smtpd_reply(s, "501 Error: invalid parameter syntax");
-		return false;
-	}
-	buf_set(&s->etrn_domain, domain);
-	if (!s->unrestricted && !smtpd_access_etrn(s, &why)) {
-		smtpd_reply_why(s, &why);
-		why_free(&why);
-		return false;
-	}
-	shown = domain.len < ETRN_LOG_MAX ? domain.len : ETRN_LOG_MAX;
-	log_warn("reject: ETRN %.*s... from %s", (int)shown, domain.data,
-		 buf_cstr(&s->peer.namaddr));
-	smtpd_reply(s, "459 <%.*s>: service unavailable", SPAN_ARG(domain));
-	return false;
-}
-
-static bool
-cmd_xclient(struct smtpd *s, struct span arg)
-{
-	(void)arg;
-	smtpd_reply(s, "550 5.7.0 Error: insufficient authorization");
-	return false;
-}
-
-/* Its data would follow at once; nothing that comes next can be trusted to be
- * a command. */
-static bool
-cmd_bdat(struct smtpd *s, struct span arg)
-{
-	(void)arg;
-	smtpd_reply(s, "521 5.5.1 Error: command not implemented");
-	return false;
-}
-
 const struct smtpd_command smtpd_commands[] = {
     {"HELO", cmd_helo, CMD_ENDS_GROUP | CMD_CLEAR},
     {"EHLO", cmd_ehlo, CMD_ENDS_GROUP | CMD_CLEAR},
-    {"XCLIENT", cmd_xclient, CMD_ENDS_GROUP | CMD_CLEAR},
-    {"XFORWARD", cmd_xclient, CMD_ENDS_GROUP},
+    {"XCLIENT", smtpd_cmd_xclient, CMD_ENDS_GROUP | CMD_GREETS | CMD_CLEAR},
+    {"XFORWARD", smtpd_cmd_xforward, CMD_ENDS_GROUP},
     {"STARTTLS", smtpd_cmd_starttls, CMD_ENDS_GROUP | CMD_CLEAR},
     {"AUTH", smtpd_cmd_auth, 0},
     {"MAIL", smtpd_cmd_mail, 0},
     {"RCPT", smtpd_cmd_rcpt, 0},
     {"DATA", smtpd_cmd_data, CMD_ENDS_GROUP},
-    {"BDAT", cmd_bdat, 0},
+    /* Its data must be read, whatever comes of it. */
+    {"BDAT", smtpd_cmd_bdat, CMD_CLEAR},
     {"RSET", cmd_rset, CMD_JUNK},
     {"NOOP", cmd_noop, CMD_JUNK | CMD_ENDS_GROUP | CMD_CLEAR},
     {"VRFY", smtpd_cmd_vrfy, CMD_JUNK | CMD_ENDS_GROUP},
-    {"ETRN", cmd_etrn, CMD_JUNK | CMD_ENDS_GROUP},
+    {"ETRN", smtpd_cmd_etrn, CMD_JUNK | CMD_ENDS_GROUP},
     {"QUIT", cmd_quit, CMD_QUIT | CMD_ENDS_GROUP | CMD_CLEAR},
     {NULL, NULL, 0},
 };

@@ -13,7 +13,8 @@ enum {
 	CMD_ENDS_GROUP = 1 << 0, /* RFC 2920: nothing may follow unasked */
 	CMD_JUNK = 1 << 1,       /* smtpd_junk_command_limit counts it */
 	CMD_QUIT = 1 << 2,
-	CMD_CLEAR = 1 << 3, /* in the clear, where TLS must come first */
+	CMD_CLEAR = 1 << 3,  /* in the clear, where TLS must come first */
+	CMD_GREETS = 1 << 4, /* ends with a greeting; never counted as good */
 };
 
 struct smtpd_command {
@@ -33,6 +34,11 @@ bool smtpd_cmd_mail(struct smtpd *s, struct span arg);
 bool smtpd_cmd_rcpt(struct smtpd *s, struct span arg);
 bool smtpd_cmd_vrfy(struct smtpd *s, struct span arg);
 bool smtpd_cmd_data(struct smtpd *s, struct span arg);
+bool smtpd_cmd_bdat(struct smtpd *s, struct span arg);
+bool smtpd_cmd_etrn(struct smtpd *s, struct span arg);
+
+/* Open fast_flush_domains. */
+void smtpd_etrn_open(void);
 
 /* EHLO keywords that this client is not to see. */
 enum {

@@ -13,9 +13,11 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_drop.h"
+#include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_rules.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_tls.h"
+#include "smtpd/smtpd_xclient.h"
 
 static struct match_list *bare_exclusions;
 static struct rule_list *local_rewrite;
@@ -79,6 +81,27 @@ copy_or_null(const struct buf *b)
 	return b->len ? mem_strndup(b->data, b->len) : NULL;
 }
 
+bool
+smtpd_data_is_local(struct smtpd *s)
+{
+	return s->forward.active ? s->forward.local : rewrites_as_local(s);
+}
+
+/* Of the client itself, or of the one that it named with XFORWARD; never some
+ * of this and some of that. */
+static void
+fill_client(struct smtpd *s, struct envelope *e)
+{
+	const struct smtpd_forward *f = &s->forward;
+	e->rewrite = mem_strdup(smtpd_data_is_local(s) ? "local" : "remote");
+	e->client_name = copy_or_null(f->active ? &f->name : &s->peer.name);
+	e->client_addr = copy_or_null(f->active ? &f->addr : &s->peer.addr);
+	e->client_port = copy_or_null(f->active ? &f->port : &s->peer.port);
+	e->client_helo = copy_or_null(f->active ? &f->helo : &s->helo);
+	e->client_proto =
+	    f->active ? copy_or_null(&f->proto) : mem_strdup(s->protocol);
+}
+
 static void
 fill_envelope(struct smtpd *s, struct envelope *e)
 {
@@ -88,12 +111,9 @@ fill_envelope(struct smtpd *s, struct envelope *e)
 	e->encoding = copy_or_null(&m->encoding);
 	e->dsn_envid = copy_or_null(&m->envid);
 	e->dsn_ret = m->ret;
-	e->rewrite = mem_strdup(rewrites_as_local(s) ? "local" : "remote");
-	e->client_name = copy_or_null(&s->peer.name);
-	e->client_addr = copy_or_null(&s->peer.addr);
-	e->client_port = copy_or_null(&s->peer.port);
-	e->client_helo = copy_or_null(&s->helo);
-	e->client_proto = mem_strdup(s->protocol);
+	if (m->smtputf8)
+		e->flags |= ENVELOPE_SMTPUTF8;
+	fill_client(s, e);
 	e->sasl_method = copy_or_null(&s->sasl.method);
 	e->sasl_username = copy_or_null(&s->sasl.username);
 	e->sasl_sender = copy_or_null(&s->sasl.sender);
@@ -104,10 +124,10 @@ log_client(const struct smtpd *s)
 {
 	struct buf line = BUF_INIT;
 
-	buf_printf(&line, "%s: client=%s", smtpd_queue_id(s),
-		   buf_cstr(&s->peer.namaddr));
 	smtpd_sasl_append_log(s, &line);
-	log_info("%s", buf_cstr(&line));
+	smtpd_forward_log(s, &line);
+	log_info("%s: client=%s%s", smtpd_queue_id(s),
+		 buf_cstr(&s->peer.namaddr), buf_cstr(&line));
 	buf_free(&line);
 }
 
@@ -116,10 +136,12 @@ smtpd_data_open(struct smtpd *s, struct why *why)
 {
 	struct smtpd_mail *m = &s->mail;
 
-	if (m->cleanup || m->drop)
+	if (m->cleanup || m->drop || m->proxy)
 		return true;
 	if (s->standalone) {
 		m->drop = smtpd_drop_begin(&m->queue_id, why);
+	} else if (smtpd_proxy_is_on(s)) {
+		m->proxy = smtpd_proxy_begin(s);
 	} else {
 		m->cleanup = cleanup_begin(CLEANUP_SMTPD, why);
 		if (m->cleanup) {
@@ -127,7 +149,7 @@ smtpd_data_open(struct smtpd *s, struct why *why)
 			fill_envelope(s, cleanup_envelope(m->cleanup));
 		}
 	}
-	if (!m->cleanup && !m->drop)
+	if (!m->cleanup && !m->drop && !m->proxy)
 		return false;
 	log_client(s);
 	return true;
@@ -169,10 +191,12 @@ received_header(struct smtpd *s, struct buf *out)
 	if (s->sasl.username.len && conf->smtpd_sasl_authenticated_header)
 		authenticated_comment(s, out);
 	/* RFC 3848: ESMTPS, ESMTPA, ESMTPSA. */
-	buf_printf(out, "\tby %s (%s) with %s%s%s id %s", conf->myhostname,
+	buf_printf(out, "\tby %s (%s) with %s%s%s", conf->myhostname,
 		   conf->mail_name, s->protocol,
 		   esmtp && s->tls.active ? "S" : "",
-		   esmtp && s->sasl.username.len ? "A" : "", smtpd_queue_id(s));
+		   esmtp && s->sasl.username.len ? "A" : "");
+	if (!m->proxy)
+		buf_printf(out, " id %s", smtpd_queue_id(s));
 	if (m->n_rcpts == 1) {
 		buf_append_cstr(out, "\n\tfor <");
 		addr_quote(span_of(m->rcpts[0].address), out);
@@ -184,51 +208,51 @@ received_header(struct smtpd *s, struct buf *out)
 
 /* ---- content ---- */
 
-struct sink {
-	struct smtpd *s;
-	int64_t bytes;  /* of content, with our header */
-	uint64_t begun; /* bytes of a line whose end has not come */
-	bool too_big;
-};
-
-/*
- * What the log says of a content that breaks off: whole lines, each line end
- * two bytes.
- */
+/* What logs and replies say of a content's length: each line end counts as
+ * two bytes, however it came. */
 static void
-count_lines(struct sink *k, struct span piece)
+count_lines(struct smtpd *s, struct span piece)
 {
+	struct smtpd_content *k = &s->mail.content;
 	const char *p = piece.data, *end = p + piece.len, *eol;
 
 	while (p < end && (eol = memchr(p, '\n', (size_t)(end - p)))) {
-		k->s->data_bytes += k->begun + (uint64_t)(eol - p) + 2;
+		s->data_bytes += k->begun + (uint64_t)(eol - p) + 2;
 		k->begun = 0;
 		p = eol + 1;
 	}
 	k->begun += (uint64_t)(end - p);
 }
 
+/* To where the transaction's content goes. */
 static void
-take_piece(void *arg, struct span piece)
+sink_piece(struct smtpd_mail *m, struct span piece)
 {
-	struct sink *k = arg;
-	struct smtpd_mail *m = &k->s->mail;
+	if (m->drop)
+		smtpd_drop_content(m->drop, piece);
+	else if (m->proxy)
+		smtpd_proxy_content(m->proxy, piece);
+	else
+		cleanup_content(m->cleanup, piece);
+}
+
+void
+smtpd_content_piece(struct smtpd *s, struct span piece)
+{
+	struct smtpd_mail *m = &s->mail;
+	struct smtpd_content *k = &m->content;
 
 	k->bytes += (int64_t)piece.len;
-	count_lines(k, piece);
+	count_lines(s, piece);
 	if (conf->message_size_limit > 0 &&
 	    k->bytes > conf->message_size_limit) {
 		if (!k->too_big)
 			log_warn("%s: queue file size limit exceeded",
-				 smtpd_queue_id(k->s));
+				 smtpd_queue_id(s));
 		k->too_big = true;
 	}
-	if (k->too_big || m->discard)
-		return;
-	if (m->drop)
-		smtpd_drop_content(m->drop, piece);
-	else
-		cleanup_content(m->cleanup, piece);
+	if (!k->too_big && !m->discard)
+		sink_piece(m, piece);
 }
 
 static void
@@ -251,26 +275,37 @@ pass_recipients(struct smtpd *s)
 }
 
 /* What the transaction collected goes ahead of the content. */
-static int64_t
+static void
 pass_envelope(struct smtpd *s)
 {
 	struct smtpd_mail *m = &s->mail;
 	struct buf header = BUF_INIT;
-	int64_t size;
 
 	for (size_t i = 0; i < m->prepend.n; i++)
 		buf_printf(&header, "%s\n", m->prepend.v[i]);
 	received_header(s, &header);
-	size = (int64_t)header.len;
+	m->content.bytes = (int64_t)header.len;
 	if (m->drop) {
 		smtpd_drop_envelope(m->drop, s);
 		smtpd_drop_content(m->drop, buf_span(&header));
+	} else if (m->proxy) {
+		if (!m->discard)
+			smtpd_proxy_content(m->proxy, buf_span(&header));
 	} else {
 		pass_recipients(s);
 		cleanup_prepend_header(m->cleanup, buf_span(&header));
 	}
 	buf_free(&header);
-	return size;
+}
+
+bool
+smtpd_content_begin(struct smtpd *s)
+{
+	s->data_bytes = 0;
+	if (s->mail.proxy && !s->mail.discard && !smtpd_proxy_data(s))
+		return false;
+	pass_envelope(s);
+	return true;
 }
 
 static void
@@ -292,10 +327,10 @@ commit(struct smtpd *s, struct why *why)
 	struct smtpd_mail *m = &s->mail;
 	bool ok;
 
-	if (m->discard) {
-		/* Taken, and thrown away: smtpd_mail_reset() does that. */
+	/* Taken, and thrown away: smtpd_mail_reset() does that. A filter has
+	 * the last word, see smtpd_content_end(). */
+	if (m->discard || m->proxy)
 		return true;
-	}
 	if (m->drop) {
 		ok = smtpd_drop_end(m->drop, why);
 		m->drop = NULL;
@@ -309,18 +344,19 @@ commit(struct smtpd *s, struct why *why)
 
 /* The content is complete: is it accepted? why is the reply if not. */
 static bool
-accept_content(struct smtpd *s, const struct data_reader *d,
-	       const struct sink *k, struct why *why)
+accept_content(struct smtpd *s, struct why *why)
 {
+	const struct smtpd_content *k = &s->mail.content;
+
 	s->where = "END-OF-MESSAGE";
-	if (d->bare_lf && s->bare == BARE_REJECT) {
+	if (k->reader.bare_lf && s->bare == BARE_REJECT) {
 		rule_set_why(why, conf->smtpd_forbid_bare_newline_reject_code,
 			     "5.2", "%s Error: bare <LF> received",
 			     conf->myhostname);
 		smtpd_log_action(s, "reject", span_of("bare <LF> received"));
 		return false;
 	}
-	if (d->bare_lf && s->bare == BARE_NOTE)
+	if (k->reader.bare_lf && s->bare == BARE_NOTE)
 		smtpd_log_action(s, "info", span_of("bare <LF> received"));
 	if (k->too_big) {
 		why_set_code(why, 552, "5.3.4", "Error: message file too big");
@@ -332,15 +368,37 @@ accept_content(struct smtpd *s, const struct data_reader *d,
 }
 
 static void
-reply_taken(struct smtpd *s, bool ok, const struct why *why)
+reply_taken(struct smtpd *s)
 {
+	if (s->mail.content.chunks == CHUNKS_NONE)
+		smtpd_reply(s, "250 2.0.0 Ok: queued as %s", smtpd_queue_id(s));
+	else
+		smtpd_reply(s, "250 2.0.0 Ok: %llu bytes queued as %s",
+			    (unsigned long long)s->data_bytes,
+			    smtpd_queue_id(s));
+}
+
+bool
+smtpd_content_end(struct smtpd *s)
+{
+	struct why why = WHY_INIT;
+	bool filtered = s->mail.proxy && !s->mail.discard;
+	bool ok = accept_content(s, &why);
+
 	if (!ok) {
-		smtpd_reply_why(s, why);
-		return;
+		smtpd_reply_why(s, &why);
+	} else if (filtered) {
+		ok = smtpd_proxy_end(s);
+	} else {
+		reply_taken(s);
 	}
-	s->errors = 0;
-	s->junk = 0;
-	smtpd_reply(s, "250 2.0.0 Ok: queued as %s", smtpd_queue_id(s));
+	if (ok) {
+		s->errors = 0;
+		s->junk = 0;
+	}
+	why_free(&why);
+	smtpd_mail_reset(s);
+	return ok;
 }
 
 /* One recipient is still worth naming in logs. */
@@ -351,8 +409,8 @@ show_single_recipient(struct smtpd *s)
 		buf_set_cstr(&s->recipient, s->mail.rcpts[0].address);
 }
 
-static bool
-data_permitted(struct smtpd *s)
+bool
+smtpd_content_permitted(struct smtpd *s)
 {
 	struct why why = WHY_INIT;
 	bool ok;
@@ -367,44 +425,56 @@ data_permitted(struct smtpd *s)
 	return ok;
 }
 
+bool
+smtpd_content_has_rcpt(struct smtpd *s)
+{
+	if (s->mail.n_rcpts)
+		return true;
+	if (s->mail.active)
+		smtpd_reply(s, "554 5.5.1 Error: no valid recipients");
+	else
+		smtpd_reply(s, "503 5.5.1 Error: need RCPT command");
+	return false;
+}
+
+/* ---- DATA ---- */
+
+static void
+take_piece(void *arg, struct span piece)
+{
+	smtpd_content_piece(arg, piece);
+}
+
 static bool
 receive(struct smtpd *s)
 {
-	struct sink k = {.s = s};
-	struct data_reader d;
-	struct why why = WHY_INIT;
-	bool ok;
+	struct data_reader *d = &s->mail.content.reader;
 
-	k.bytes = pass_envelope(s);
-	data_init(&d, s->bare);
-	d.keep_cr = !conf->cleanup_replace_stray_cr_lf;
-	d.after_crlf = !s->line_bare_lf;
+	if (!smtpd_content_begin(s))
+		return false;
+	data_init(d, s->bare);
+	d->keep_cr = !conf->cleanup_replace_stray_cr_lf;
+	d->after_crlf = !s->line_bare_lf;
 	smtpd_reply(s, "354 End data with <CR><LF>.<CR><LF>");
-	s->data_bytes = 0;
-	if (data_read(&d, &s->st, take_piece, &k) != STREAM_OK) {
+	if (data_read(d, &s->st, take_piece, s) != STREAM_OK) {
 		s->in_data = true;
 		return false;
 	}
-	ok = accept_content(s, &d, &k, &why);
-	reply_taken(s, ok, &why);
-	why_free(&why);
-	smtpd_mail_reset(s);
-	return ok;
+	return smtpd_content_end(s);
 }
 
 bool
 smtpd_cmd_data(struct smtpd *s, struct span arg)
 {
-	if (s->mail.n_rcpts == 0) {
-		if (s->mail.active)
-			smtpd_reply(s, "554 5.5.1 Error: no valid recipients");
-		else
-			smtpd_reply(s, "503 5.5.1 Error: need RCPT command");
+	if (s->mail.content.chunks != CHUNKS_NONE) {
+		smtpd_reply(s, "503 5.5.1 Error: DATA after BDAT");
 		return false;
 	}
+	if (!smtpd_content_has_rcpt(s))
+		return false;
 	if (arg.len) {
 		smtpd_reply(s, "501 5.5.4 Syntax: DATA");
 		return false;
 	}
-	return data_permitted(s) && receive(s);
+	return smtpd_content_permitted(s) && receive(s);
 }

@@ -42,6 +42,13 @@ smtpd_limits_worker_gone(int slot)
 int64_t
 smtpd_limits_linger(void)
 {
+	/* The number of connections needs no memory of those that ended. */
+	if (conf->smtpd_client_connection_rate_limit <= 0 &&
+	    conf->smtpd_client_message_rate_limit <= 0 &&
+	    conf->smtpd_client_recipient_rate_limit <= 0 &&
+	    conf->smtpd_client_new_tls_session_rate_limit <= 0 &&
+	    conf->smtpd_client_auth_rate_limit <= 0)
+		return 0;
 	return conf->anvil_rate_time_unit;
 }
 

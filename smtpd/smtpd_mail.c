@@ -18,6 +18,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_limits.h"
+#include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_route.h"
 #include "smtpd/smtpd_sasl.h"
 
@@ -25,15 +26,15 @@ enum { ENVID_MAX = 100, ADDRESS_MAX = 1024 };
 
 /* ---- addresses ---- */
 
-/* A CR would reach our Received: header. No client can announce SMTPUTF8, so
- * a domain is ASCII. */
+/* A CR would reach our Received: header. A domain is ASCII unless the client
+ * announced SMTPUTF8. */
 static bool
-plausible(struct span addr)
+plausible(const struct smtpd *s, struct span addr)
 {
 	struct span domain = addr_domain(addr);
 
 	if (addr.len > ADDRESS_MAX || span_find(addr, '\r') >= 0 ||
-	    !utf8_is_ascii(domain.data, domain.len))
+	    (!s->mail.smtputf8 && !utf8_is_ascii(domain.data, domain.len)))
 		return false;
 	return conf->allow_min_user || addr.len == 0 || addr.data[0] != '-';
 }
@@ -44,15 +45,41 @@ parse_address(struct smtpd *s, const char *command, struct span arg,
 	      bool empty_ok, struct buf *addr, struct span *rest)
 {
 	const char *what = NULL;
-
 	bool strict = conf->strict_rfc821_envelopes && command[0] != 'V';
 
 	if (addr_parse_path(arg, strict, addr, rest, &what) &&
 	    (addr->len || (empty_ok && arg.data[0] == '<')) &&
-	    (command[0] != 'V' || rest->len == 0) && plausible(buf_span(addr)))
+	    (command[0] != 'V' || rest->len == 0) &&
+	    plausible(s, buf_span(addr)))
 		return true;
 	log_warn("Illegal address syntax from %s in %s command: %.*s",
 		 buf_cstr(&s->peer.namaddr), command, SPAN_ARG(arg));
+	return false;
+}
+
+/* strict_smtputf8: is this an address that the client may not send? */
+static bool
+undeclared_utf8(struct smtpd *s, const struct buf *addr)
+{
+	if (!conf->smtputf8_enable || !conf->strict_smtputf8 ||
+	    s->mail.smtputf8 || utf8_is_ascii(addr->data, addr->len))
+		return false;
+	smtpd_reply(s, "553 5.6.7 Must declare SMTPUTF8 to send unicode "
+		       "address");
+	return true;
+}
+
+/* Is SMTPUTF8 one of the parameters? It counts for the address in front. */
+static bool
+asks_for_utf8(const struct smtpd *s, struct span arg)
+{
+	struct span key, value;
+
+	if (!conf->smtputf8_enable || (s->ehlo_off & EHLO_SMTPUTF8))
+		return false;
+	while (cmd_next_param(&arg, &key, &value))
+		if (!value.data && span_equal_cstr_nocase(key, "SMTPUTF8"))
+			return true;
 	return false;
 }
 
@@ -97,9 +124,8 @@ parse_envid(struct smtpd *s, struct span value)
 	struct buf *envid = &s->mail.envid;
 
 	if (envid->len == 0 && value.len && value.len <= ENVID_MAX &&
-	    xtext_decode(value, envid) &&
-	    utf8_is_ascii(envid->data, envid->len) &&
-	    strcspn(envid->data, "\r\n") == envid->len)
+	    xtext_decode_text(value, envid) &&
+	    utf8_is_ascii(envid->data, envid->len))
 		return true;
 	smtpd_reply(s, "501 5.5.4 Bad ENVID parameter syntax");
 	return false;
@@ -130,6 +156,9 @@ dsn_disabled(struct smtpd *s)
 static bool
 mail_param(struct smtpd *s, struct span key, struct span value)
 {
+	if (!value.data && s->mail.smtputf8 &&
+	    span_equal_cstr_nocase(key, "SMTPUTF8"))
+		return true;
 	if (!value.data)
 		return bad_option(s, key, value);
 	if (span_equal_cstr_nocase(key, "BODY") &&
@@ -207,6 +236,9 @@ take_mail(struct smtpd *s, struct span arg)
 {
 	struct span rest, key, value;
 
+	s->mail.smtputf8 = asks_for_utf8(s, arg);
+	if (smtpd_proxy_is_on(s))
+		buf_printf(&s->mail.mail_arg, "FROM:%.*s", SPAN_ARG(arg));
 	if (!parse_address(s, "MAIL", arg, true, &s->mail.sender, &rest)) {
 		smtpd_reply(s, "501 5.1.7 Bad sender address syntax");
 		return false;
@@ -214,6 +246,8 @@ take_mail(struct smtpd *s, struct span arg)
 	while (cmd_next_param(&rest, &key, &value))
 		if (!mail_param(s, key, value))
 			return false;
+	if (undeclared_utf8(s, &s->mail.sender))
+		return false;
 	return mail_permitted(s);
 }
 
@@ -228,6 +262,10 @@ smtpd_cmd_mail(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "503 5.5.1 Error: nested MAIL command");
 		return false;
 	}
+	if (s->mail.content.chunks != CHUNKS_NONE) {
+		smtpd_reply(s, "503 5.5.1 Error: MAIL after BDAT");
+		return false;
+	}
 	if (!span_starts_nocase(arg, "from:") ||
 	    span_trim(span_from(arg, 5)).len == 0) {
 		smtpd_reply(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
@@ -236,7 +274,12 @@ smtpd_cmd_mail(struct smtpd *s, struct span arg)
 	if (!smtpd_limits_mail(s))
 		return false;
 	if (!take_mail(s, span_trim(span_from(arg, 5)))) {
+		/* What XFORWARD said is for the next MAIL that is taken. */
+		struct smtpd_forward forward = s->forward;
+
+		s->forward = (struct smtpd_forward){0};
 		smtpd_mail_reset(s);
+		s->forward = forward;
 		return false;
 	}
 	smtpd_reply(s, "250 2.1.0 Ok");
@@ -294,6 +337,18 @@ too_many(struct smtpd *s)
 }
 
 static bool
+pass_to_filter(struct smtpd *s, struct span arg)
+{
+	struct buf whole = BUF_INIT;
+	bool ok;
+
+	buf_printf(&whole, "TO:%.*s", SPAN_ARG(arg));
+	ok = smtpd_proxy_rcpt(s, buf_span(&whole));
+	buf_free(&whole);
+	return ok;
+}
+
+static bool
 take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 {
 	struct why why = WHY_INIT;
@@ -311,15 +366,19 @@ take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 	while (cmd_next_param(&rest, &key, &value))
 		if (!rcpt_param(s, p, key, value))
 			return false;
+	if (undeclared_utf8(s, &s->recipient))
+		return false;
 	if (too_many(s))
 		return false;
 	ok = (s->unrestricted || smtpd_access_rcpt(s, &why)) &&
 	     smtpd_data_open(s, &why);
+	if (ok && s->mail.proxy)
+		ok = pass_to_filter(s, arg);
 	if (ok)
 		smtpd_mail_add_rcpt(s, buf_span(&s->recipient),
 				    p->orcpt.len ? p->orcpt.data : NULL,
 				    p->notify);
-	else
+	else if (why_is_set(&why))
 		smtpd_reply_why(s, &why);
 	why_free(&why);
 	return ok;
@@ -342,6 +401,10 @@ smtpd_cmd_rcpt(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "503 5.5.1 Error: need MAIL command");
 		return false;
 	}
+	if (s->mail.content.chunks != CHUNKS_NONE) {
+		smtpd_reply(s, "503 5.5.1 Error: RCPT after BDAT");
+		return false;
+	}
 	if (!span_starts_nocase(arg, "to:") ||
 	    span_trim(span_from(arg, 3)).len == 0) {
 		smtpd_reply(s, "501 5.5.4 Syntax: RCPT TO:<address>");
@@ -360,12 +423,45 @@ smtpd_cmd_rcpt(struct smtpd *s, struct span arg)
 
 /* ---- VRFY ---- */
 
-bool
-smtpd_cmd_vrfy(struct smtpd *s, struct span arg)
+/* "address SMTPUTF8": cut the word off. */
+static bool
+cut_smtputf8(const struct smtpd *s, struct span *arg)
+{
+	static const char word[] = " SMTPUTF8";
+
+	if (!conf->smtputf8_enable || (s->ehlo_off & EHLO_SMTPUTF8) ||
+	    !span_ends_nocase(*arg, word))
+		return false;
+	arg->len -= sizeof(word) - 1;
+	*arg = span_trim(*arg);
+	return true;
+}
+
+static bool
+verify(struct smtpd *s, struct span arg)
 {
 	struct why why = WHY_INIT;
 	struct span rest;
 	bool ok = false;
+
+	if (!parse_address(s, "VRFY", arg, false, &s->recipient, &rest)) {
+		smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
+	} else if (undeclared_utf8(s, &s->recipient)) {
+		ok = false;
+	} else if (!s->unrestricted && !smtpd_access_vrfy(s, &why)) {
+		smtpd_reply_why(s, &why);
+	} else {
+		smtpd_reply(s, "252 2.0.0 %.*s", SPAN_ARG(arg));
+		ok = true;
+	}
+	why_free(&why);
+	return ok;
+}
+
+bool
+smtpd_cmd_vrfy(struct smtpd *s, struct span arg)
+{
+	bool before = s->mail.smtputf8, ok;
 
 	if (conf->disable_vrfy_command || (s->ehlo_off & EHLO_VRFY)) {
 		smtpd_reply(s, "502 5.5.1 VRFY command is disabled");
@@ -375,20 +471,17 @@ smtpd_cmd_vrfy(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "503 5.5.1 Error: send HELO/EHLO first");
 		return false;
 	}
-	if (arg.len == 0) {
+	if (arg.len == 0 ||
+	    (conf->smtputf8_enable && !(s->ehlo_off & EHLO_SMTPUTF8) &&
+	     span_equal_cstr_nocase(arg, "SMTPUTF8"))) {
 		smtpd_reply(s, "501 5.5.4 Syntax: VRFY address [SMTPUTF8]");
 		return false;
 	}
+	/* It is of this command, whatever the transaction around it is. */
+	s->mail.smtputf8 = cut_smtputf8(s, &arg);
 	forget_recipient(s);
-	if (!parse_address(s, "VRFY", arg, false, &s->recipient, &rest)) {
-		smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
-	} else if (!s->unrestricted && !smtpd_access_vrfy(s, &why)) {
-		smtpd_reply_why(s, &why);
-	} else {
-		smtpd_reply(s, "252 2.0.0 %.*s", SPAN_ARG(arg));
-		ok = true;
-	}
+	ok = verify(s, arg);
 	forget_recipient(s);
-	why_free(&why);
+	s->mail.smtputf8 = before;
 	return ok;
 }

@@ -2,7 +2,6 @@
 #include "smtpd/smtpd_peer.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -12,39 +11,6 @@
 #include "lib/dns/dns.h"
 
 enum { LOOKUP_SECONDS = 20 };
-
-/* A client that came by IPv4 to an IPv6 socket is an IPv4 client. */
-static void
-unmap_v4(struct sockaddr_storage *ss, socklen_t *len)
-{
-	struct sockaddr_in6 six;
-	struct sockaddr_in four = {.sin_family = AF_INET};
-
-	if (ss->ss_family != AF_INET6)
-		return;
-	memcpy(&six, ss, sizeof(six));
-	if (!IN6_IS_ADDR_V4MAPPED(&six.sin6_addr))
-		return;
-	four.sin_port = six.sin6_port;
-	memcpy(&four.sin_addr, &six.sin6_addr.s6_addr[12], 4);
-	memcpy(ss, &four, sizeof(four));
-	*len = sizeof(four);
-}
-
-static bool
-address_text(struct sockaddr_storage *ss, socklen_t len, struct buf *addr,
-	     struct buf *port)
-{
-	char host[NI_MAXHOST], service[NI_MAXSERV];
-
-	unmap_v4(ss, &len);
-	if (getnameinfo((struct sockaddr *)ss, len, host, sizeof(host), service,
-			sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV))
-		return false;
-	buf_set_cstr(addr, host);
-	buf_set_cstr(port, service);
-	return true;
-}
 
 static bool
 leads_back(const char *name, const char *addr, struct smtpd_peer *p)
@@ -116,44 +82,83 @@ find_name(struct smtpd_peer *p)
 	dns_answer_free(&a);
 }
 
-static void
-set_derived(struct smtpd_peer *p)
+void
+smtpd_peer_derive(struct smtpd_peer *p)
 {
 	const char *addr = buf_cstr(&p->addr);
 
+	buf_reset(&p->rfc_addr);
 	buf_printf(&p->rfc_addr, "%s%s", strchr(addr, ':') ? "IPv6:" : "",
 		   addr);
+	buf_reset(&p->namaddr);
 	buf_printf(&p->namaddr, "%s[%s]", buf_cstr(&p->name), addr);
 	if (conf->smtpd_client_port_logging)
 		buf_printf(&p->namaddr, ":%s", buf_cstr(&p->port));
 }
 
+static void
+set_address(const struct sock_addr *a, struct buf *addr, struct buf *port)
+{
+	char text[SOCK_TEXT_MAX];
+
+	sock_addr_format(a, text);
+	buf_set_cstr(addr, text);
+	buf_reset(port);
+	buf_printf(port, "%d", sock_addr_port(a));
+}
+
+void
+smtpd_peer_set(struct smtpd_peer *p, const struct sock_addr *client,
+	       const struct sock_addr *server)
+{
+	set_address(client, &p->addr, &p->port);
+	if (server->len)
+		set_address(server, &p->server_addr, &p->server_port);
+	buf_set_cstr(&p->name, "unknown");
+	buf_set_cstr(&p->reverse_name, "unknown");
+	if (conf->smtpd_peername_lookup)
+		find_name(p);
+	else
+		p->name_status = p->reverse_status = PEER_BAD;
+	smtpd_peer_derive(p);
+}
+
+static void
+set_local(struct smtpd_peer *p)
+{
+	buf_set_cstr(&p->name, "localhost");
+	buf_set_cstr(&p->reverse_name, "localhost");
+	buf_set_cstr(&p->addr, "127.0.0.1");
+	buf_set_cstr(&p->port, "0");
+	buf_set_cstr(&p->server_addr, "127.0.0.1");
+	buf_set_cstr(&p->server_port, "0");
+	smtpd_peer_derive(p);
+}
+
 void
 smtpd_peer_init(struct smtpd_peer *p, int fd)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
+	struct sock_addr client, server = {.len = 0};
 
-	if (getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
-	    (ss.ss_family == AF_INET || ss.ss_family == AF_INET6) &&
-	    address_text(&ss, len, &p->addr, &p->port)) {
-		buf_set_cstr(&p->name, "unknown");
-		buf_set_cstr(&p->reverse_name, "unknown");
-		len = sizeof(ss);
-		if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
-			address_text(&ss, len, &p->server_addr,
-				     &p->server_port);
-		if (conf->smtpd_peername_lookup)
-			find_name(p);
-		else
-			p->name_status = p->reverse_status = PEER_BAD;
+	if (sock_peer(fd, &client) && (client.ss.ss_family == AF_INET ||
+				       client.ss.ss_family == AF_INET6)) {
+		if (!sock_local(fd, &server))
+			server.len = 0;
+		smtpd_peer_set(p, &client, &server);
 	} else {
-		buf_set_cstr(&p->name, "localhost");
-		buf_set_cstr(&p->reverse_name, "localhost");
-		buf_set_cstr(&p->addr, "127.0.0.1");
-		buf_set_cstr(&p->port, "0");
-		buf_set_cstr(&p->server_addr, "127.0.0.1");
-		buf_set_cstr(&p->server_port, "0");
+		set_local(p);
 	}
-	set_derived(p);
+}
+
+void
+smtpd_peer_free(struct smtpd_peer *p)
+{
+	buf_free(&p->name);
+	buf_free(&p->reverse_name);
+	buf_free(&p->addr);
+	buf_free(&p->rfc_addr);
+	buf_free(&p->port);
+	buf_free(&p->namaddr);
+	buf_free(&p->server_addr);
+	buf_free(&p->server_port);
 }

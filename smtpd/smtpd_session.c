@@ -13,11 +13,13 @@
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
+#include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_limits.h"
-#include "smtpd/smtpd_peer.h"
 #include "smtpd/smtpd_state.h"
 #include "smtpd/smtpd_tls.h"
+#include "smtpd/smtpd_upstream.h"
+#include "smtpd/smtpd_xclient.h"
 
 enum {
 	DRAIN_IDLE_SECONDS = 2,  /* for a client between two messages */
@@ -103,17 +105,16 @@ log_text(struct smtpd *s, const char *what, struct span text)
 }
 
 /*
- * Did the client send on where RFC 2920 wants it to wait? It is logged once a
- * session. false: the session ends.
+ * Did the client send on where it has to wait? It is logged once a session.
+ * false: the session ends.
  */
 static bool
-check_pipelining(struct smtpd *s, const struct smtpd_command *c)
+check_pipelining(struct smtpd *s)
 {
 	size_t len;
 	const char *p;
 
-	if (!(c->flags & CMD_ENDS_GROUP) || (c->flags & CMD_QUIT) ||
-	    s->standalone || s->pipelining || !stream_has_input(&s->st))
+	if (s->standalone || s->pipelining || !stream_has_input(&s->st))
 		return true;
 	p = stream_peek(&s->st, &len);
 	if (len == 0) {
@@ -129,6 +130,15 @@ check_pipelining(struct smtpd *s, const struct smtpd_command *c)
 	smtpd_reply(s, "554 5.5.0 Error: SMTP protocol synchronization");
 	s->hangup = true;
 	return false;
+}
+
+/* RFC 2920: who was offered PIPELINING may send on after some commands. */
+static bool
+must_wait_after(const struct smtpd *s, const struct smtpd_command *c)
+{
+	if (c->flags & CMD_QUIT)
+		return false;
+	return (c->flags & CMD_ENDS_GROUP) || !strcmp(s->protocol, "SMTP");
 }
 
 static bool
@@ -193,7 +203,7 @@ run_command(struct smtpd *s, const struct smtpd_command *c, struct span arg)
 	}
 	s->where = c->name;
 	buf_append_span(&copy, arg);
-	if (!check_pipelining(s, c) || deny(s, c))
+	if ((must_wait_after(s, c) && !check_pipelining(s)) || deny(s, c))
 		goto out;
 	if ((c->flags & CMD_JUNK) &&
 	    s->junk++ > (unsigned)conf->smtpd_junk_command_limit)
@@ -201,17 +211,39 @@ run_command(struct smtpd *s, const struct smtpd_command *c, struct span arg)
 	before = s->errors;
 	/* Refused within smtpd_recipient_overshoot_limit is no failure. */
 	if (c->fn(s, buf_span(&copy)) ||
-	    (s->errors == before && !s->in_data && s->st.status == STREAM_OK))
+	    (s->errors == before && !s->in_data && s->st.status == STREAM_OK &&
+	     !(c->flags & CMD_GREETS)))
 		stat->good++;
 out:
 	buf_free(&copy);
 }
 
 static void
-one_line(struct smtpd *s, struct span line, unsigned flags)
+dispatch(struct smtpd *s, struct span line)
 {
 	const struct smtpd_command *c;
 	struct span verb, arg;
+
+	if (conf->smtputf8_enable && !utf8_valid(line.data, line.len)) {
+		smtpd_reply(s, "500 5.5.2 Error: bad UTF-8 syntax");
+		return;
+	}
+	cmd_split(line, &verb, &arg);
+	if (verb.len == 0) {
+		smtpd_reply(s, "500 5.5.2 Error: bad syntax");
+		return;
+	}
+	c = smtpd_command_find(verb);
+	if (c)
+		run_command(s, c, arg);
+	else
+		unknown_command(s, line, verb);
+}
+
+static void
+one_line(struct smtpd *s, struct span line, unsigned flags)
+{
+	struct buf other = BUF_INIT;
 
 	s->line_bare_lf = flags & LINE_BARE_LF;
 	if (flags & LINE_CUT)
@@ -229,20 +261,9 @@ one_line(struct smtpd *s, struct span line, unsigned flags)
 	/* Behind a NUL nothing counts, as in a program whose lines are C
 	 * strings: no part of an address may hide there. */
 	line.len = strnlen(line.data, line.len);
-	if (conf->smtputf8_enable && !utf8_valid(line.data, line.len)) {
-		smtpd_reply(s, "500 5.5.2 Error: bad UTF-8 syntax");
-		return;
-	}
-	cmd_split(line, &verb, &arg);
-	if (verb.len == 0) {
-		smtpd_reply(s, "500 5.5.2 Error: bad syntax");
-		return;
-	}
-	c = smtpd_command_find(verb);
-	if (c)
-		run_command(s, c, arg);
-	else
-		unknown_command(s, line, verb);
+	if (smtpd_cmdfilter_run(s, &line, &other))
+		dispatch(s, line);
+	buf_free(&other);
 }
 
 /* ---- the session ---- */
@@ -252,10 +273,16 @@ lost(struct smtpd *s, const char *how)
 {
 	if (!strcmp(s->where, "END-OF-MESSAGE"))
 		return;
-	if (s->in_data)
+	if (s->in_data && s->mail.content.chunks == CHUNKS_NONE)
 		log_info("%s after DATA (%llu bytes) from %s", how,
 			 (unsigned long long)s->data_bytes,
 			 buf_cstr(&s->peer.namaddr));
+	else if (s->mail.content.chunks == CHUNKS_GOOD &&
+		 !strcmp(s->where, "BDAT"))
+		log_info(
+		    "%s after BDAT (%llu bytes) from %s", how,
+		    (unsigned long long)(s->data_bytes + s->mail.content.begun),
+		    buf_cstr(&s->peer.namaddr));
 	else
 		log_info("%s after %s from %s", how, s->where,
 			 buf_cstr(&s->peer.namaddr));
@@ -322,8 +349,8 @@ converse(struct smtpd *s)
 	stream_flush(&s->st);
 }
 
-static void
-greet(struct smtpd *s)
+void
+smtpd_session_greet(struct smtpd *s)
 {
 	struct why why = WHY_INIT;
 
@@ -377,6 +404,7 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 {
 	bool standalone = how & SESSION_STANDALONE;
 	struct smtpd s;
+	bool peer_known;
 
 	smtpd_state_init(&s, in_fd, out_fd);
 	s.standalone = standalone;
@@ -384,12 +412,17 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 	s.st.wait_input = standalone ? NULL : wait_input;
 	s.st.wait_data = &s;
 	start_command_clock(&s);
-	smtpd_peer_init(&s.peer, standalone ? -1 : in_fd);
+	peer_known = smtpd_upstream_peer(&s);
 	if (!standalone)
 		log_info("connect from %s", buf_cstr(&s.peer.namaddr));
 	s.bare = smtpd_bare_policy(&s);
-	if (smtpd_limits_connect(&s) && smtpd_tls_wrapper(&s))
-		greet(&s);
+	smtpd_xforward_decide(&s);
+	if (!peer_known)
+		smtpd_reply(&s, "421 4.3.0 %s Server local error",
+			    conf->myhostname);
+	else if (smtpd_limits_connect(&s) && smtpd_tls_wrapper(&s) &&
+		 check_pipelining(&s))
+		smtpd_session_greet(&s);
 	converse(&s);
 	smtpd_tls_end(&s);
 	smtpd_limits_disconnect(&s);

@@ -10,6 +10,11 @@ enum {
 	SESSION_UNRESTRICTED = 1 << 1, /* no restriction applies */
 };
 
+/* Is the client, as it is known by now, welcome? The greeting, or a refusal
+ * after which it may only leave. */
+struct smtpd;
+void smtpd_session_greet(struct smtpd *s);
+
 /* Blocking; the descriptors stay open. */
 void smtpd_session_run(int in_fd, int out_fd, unsigned how);
 

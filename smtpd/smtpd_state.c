@@ -6,6 +6,8 @@
 #include "lib/base/mem.h"
 #include "smtpd/smtpd_dnsxl.h"
 #include "smtpd/smtpd_drop.h"
+#include "smtpd/smtpd_peer.h"
+#include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_route.h"
 
 void
@@ -13,6 +15,18 @@ smtpd_state_init(struct smtpd *s, int in_fd, int out_fd)
 {
 	*s = (struct smtpd){.protocol = "SMTP", .where = "CONNECT"};
 	stream_init(&s->st, in_fd, out_fd);
+}
+
+static void
+reset_forward(struct smtpd_forward *f)
+{
+	buf_free(&f->name);
+	buf_free(&f->addr);
+	buf_free(&f->port);
+	buf_free(&f->helo);
+	buf_free(&f->proto);
+	buf_free(&f->ident);
+	*f = (struct smtpd_forward){0};
 }
 
 void
@@ -24,6 +38,7 @@ smtpd_mail_reset(struct smtpd *s)
 		cleanup_abort(m->cleanup);
 	if (m->drop)
 		smtpd_drop_abort(m->drop);
+	smtpd_proxy_free(m->proxy);
 	for (size_t i = 0; i < m->n_rcpts; i++) {
 		free(m->rcpts[i].address);
 		free(m->rcpts[i].orcpt);
@@ -34,6 +49,7 @@ smtpd_mail_reset(struct smtpd *s)
 	buf_free(&m->envid);
 	buf_free(&m->queue_id);
 	buf_free(&m->instance);
+	buf_free(&m->mail_arg);
 	buf_free(&m->redirect);
 	buf_free(&m->filter);
 	strvec_free(&m->bcc);
@@ -41,6 +57,7 @@ smtpd_mail_reset(struct smtpd *s)
 	if (m->active)
 		s->n_mails++;
 	*m = (struct smtpd_mail){0};
+	reset_forward(&s->forward);
 	buf_free(&s->sasl.sender);
 	buf_free(&s->recipient);
 	smtpd_route_forget(s);
@@ -65,19 +82,6 @@ smtpd_mail_add_rcpt(struct smtpd *s, struct span address, const char *orcpt,
 }
 
 static void
-free_peer(struct smtpd_peer *p)
-{
-	buf_free(&p->name);
-	buf_free(&p->reverse_name);
-	buf_free(&p->addr);
-	buf_free(&p->rfc_addr);
-	buf_free(&p->port);
-	buf_free(&p->namaddr);
-	buf_free(&p->server_addr);
-	buf_free(&p->server_port);
-}
-
-static void
 free_tls(struct smtpd_tls *t)
 {
 	buf_free(&t->protocol);
@@ -93,7 +97,7 @@ void
 smtpd_state_free(struct smtpd *s)
 {
 	smtpd_mail_reset(s);
-	free_peer(&s->peer);
+	smtpd_peer_free(&s->peer);
 	free_tls(&s->tls);
 	buf_free(&s->sasl.method);
 	buf_free(&s->sasl.username);

@@ -21,6 +21,7 @@
 #include "lib/service/rate_table.h"
 #include "lib/smtp/data.h"
 #include "lib/smtp/stream.h"
+#include "lib/table/table.h"
 
 /* What a name look-up of the client came to. */
 enum peer_status {
@@ -60,6 +61,16 @@ struct smtpd_sasl {
 	struct buf sender; /* AUTH= of MAIL FROM; goes with the transaction */
 };
 
+/* What XFORWARD says of the client that the next message is from; all empty
+ * without it. It goes with the transaction. */
+struct smtpd_forward {
+	bool active;
+	bool client; /* some of the first line below was said */
+	struct buf name, addr, port, helo, proto;
+	struct buf ident; /* queue id on the other host */
+	bool local;       /* that host's own mail */
+};
+
 /* One accepted recipient. */
 struct smtpd_rcpt {
 	char *address; /* internal form */
@@ -67,8 +78,24 @@ struct smtpd_rcpt {
 	int notify;
 };
 
+/* The content that arrives, by DATA or in chunks. */
+enum smtpd_chunks {
+	CHUNKS_NONE, /* no BDAT since MAIL or RSET */
+	CHUNKS_GOOD,
+	CHUNKS_FAILED, /* what comes until LAST or RSET is thrown away */
+};
+
+struct smtpd_content {
+	enum smtpd_chunks chunks;
+	struct data_reader reader;
+	int64_t bytes;  /* of content, with our header */
+	uint64_t begun; /* bytes of a line whose end has not come */
+	bool too_big;
+};
+
 struct smtpd_mail {
 	bool active;       /* MAIL was accepted */
+	bool smtputf8;     /* the client asked for SMTPUTF8 (RFC 6531) */
 	struct buf sender; /* internal form; "" is the null sender */
 	struct buf encoding;
 	struct buf envid;
@@ -80,8 +107,11 @@ struct smtpd_mail {
 	/* One of these from the first accepted recipient on. */
 	struct cleanup *cleanup;
 	struct smtpd_drop *drop;
+	struct smtpd_proxy *proxy;
+	struct buf mail_arg; /* of MAIL as it came, for the filter */
 	struct buf queue_id;
 	struct buf instance; /* for policy servers, once one was asked */
+	struct smtpd_content content;
 	/* what access tables asked for */
 	bool hold;
 	bool discard;
@@ -90,6 +120,7 @@ struct smtpd_mail {
 };
 
 struct smtpd_drop;
+struct smtpd_proxy;
 
 /* What comes before a recipient, and with smtpd_delay_reject waits for it. */
 enum smtpd_step { SMTPD_CONNECT, SMTPD_HELO, SMTPD_MAIL, SMTPD_STEPS };
@@ -114,9 +145,11 @@ struct smtpd {
 	enum bare_policy bare;
 	struct smtpd_tls tls;
 	struct smtpd_sasl sasl;
+	enum table_status xforward; /* may it be used? */
+	struct smtpd_forward forward;
 	bool line_bare_lf;   /* the command in hand ended with a bare LF */
 	bool in_data;        /* the connection was lost within the content */
-	uint64_t data_bytes; /* bytes of that content */
+	uint64_t data_bytes; /* bytes of that content, in whole lines */
 	struct smtpd_mail mail;
 
 	const char *where;    /* command in hand, for logs: "CONNECT", "RCPT" */
@@ -144,7 +177,8 @@ struct smtpd {
 void smtpd_state_init(struct smtpd *s, int in_fd, int out_fd);
 void smtpd_state_free(struct smtpd *s);
 
-/* End of a transaction: after DATA, RSET, HELO, EHLO, at the end. */
+/* End of a transaction, with all that belongs to it: after DATA, the last
+ * BDAT, RSET, HELO, EHLO, XCLIENT, at the end. */
 void smtpd_mail_reset(struct smtpd *s);
 void smtpd_mail_add_rcpt(struct smtpd *s, struct span address,
 			 const char *orcpt, int notify);

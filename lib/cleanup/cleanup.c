@@ -5,8 +5,10 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/cleanup/cleanup_internal.h"
 #include "lib/conf/conf.h"
+#include "lib/conf/conf_cleanup.h"
 #include "lib/route/route.h"
 
 struct cleanup_tables cleanup_tables;
@@ -20,6 +22,13 @@ open_maps(const char *name, const char *value)
 
 	return maps_open(name, value,
 			 flags | (conf->smtputf8_enable ? TABLE_UTF8 : 0));
+}
+
+/* A table that programs use apart from cleaning up, too. */
+static struct maps *
+open_shared(const char *name, const char *value)
+{
+	return open_maps(name, conf_cleanup_setting(name, value));
 }
 
 static void
@@ -49,13 +58,13 @@ cleanup_open(void)
 	writer = queue_writer_new("incoming");
 	read_drop_headers(t);
 	cleanup_chars_open();
-	t->canonical = open_maps("canonical_maps", conf->canonical_maps);
+	t->canonical = open_shared("canonical_maps", conf->canonical_maps);
 	t->sender_canonical =
-	    open_maps("sender_canonical_maps", conf->sender_canonical_maps);
-	t->recipient_canonical = open_maps("recipient_canonical_maps",
-					   conf->recipient_canonical_maps);
+	    open_shared("sender_canonical_maps", conf->sender_canonical_maps);
+	t->recipient_canonical = open_shared("recipient_canonical_maps",
+					     conf->recipient_canonical_maps);
 	t->virtual_alias =
-	    open_maps("virtual_alias_maps", conf->virtual_alias_maps);
+	    open_shared("virtual_alias_maps", conf->virtual_alias_maps);
 	t->sender_bcc = open_maps("sender_bcc_maps", conf->sender_bcc_maps);
 	t->recipient_bcc =
 	    open_maps("recipient_bcc_maps", conf->recipient_bcc_maps);
@@ -369,6 +378,42 @@ finish_content(struct cleanup *c)
 	check_size(c);
 }
 
+/* smtputf8_autodetect_classes, with their names. */
+static bool
+detects_utf8(const struct cleanup *c)
+{
+	static const char *const class[] = {
+	    [CLEANUP_SMTPD] = "smtpd",
+	    [CLEANUP_PICKUP] = "sendmail",
+	    [CLEANUP_BOUNCE] = "bounce",
+	    [CLEANUP_FORWARD] = "forward",
+	};
+	const char *list = conf->smtputf8_autodetect_classes;
+
+	return conf->smtputf8_enable && (conf_list_has(list, "all") ||
+					 conf_list_has(list, class[c->origin]));
+}
+
+static bool
+is_ascii(const char *s)
+{
+	return utf8_is_ascii(s, strlen(s));
+}
+
+/* Nobody announced SMTPUTF8, but what became of the message needs it. */
+static void
+detect_utf8(struct cleanup *c)
+{
+	bool needed = c->utf8_header || !is_ascii(c->env.sender);
+
+	if (!detects_utf8(c))
+		return;
+	for (size_t i = 0; i < c->env.n_rcpts && !needed; i++)
+		needed = !is_ascii(c->env.rcpts[i].address);
+	if (needed)
+		c->env.flags |= ENVELOPE_SMTPUTF8;
+}
+
 /* Everything but the queue entry. */
 static void
 free_all(struct cleanup *c)
@@ -414,6 +459,7 @@ cleanup_end(struct cleanup *c, struct why *why)
 	} else if (why_is_set(&c->why)) {
 		why_copy(why, &c->why);
 	} else {
+		detect_utf8(c);
 		ok = queue_commit(c->entry, &c->env, why);
 		c->entry = NULL;
 	}

@@ -26,9 +26,9 @@
 #include "lib/queue/envelope.h"
 
 enum cleanup_origin {
-	CLEANUP_SMTPD,	 /* from the network */
-	CLEANUP_PICKUP,	 /* from sendmail(1): local rewriting, bcc, -t */
-	CLEANUP_BOUNCE,	 /* notices: internal_mail_filter_classes rules */
+	CLEANUP_SMTPD,   /* from the network */
+	CLEANUP_PICKUP,  /* from sendmail(1): local rewriting, bcc, -t */
+	CLEANUP_BOUNCE,  /* notices: internal_mail_filter_classes rules */
 	CLEANUP_FORWARD, /* local: alias and .forward */
 };
 

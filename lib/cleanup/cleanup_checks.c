@@ -350,25 +350,30 @@ on_body(void *arg, struct span text, bool line_end, size_t offset)
 }
 
 static void
-on_too_deep(void *arg, struct span header)
+on_error(void *arg, enum mime_error error, struct span text)
 {
+	static const char *const what[] = {
+	    [MIME_TOO_DEEP] = "MIME nesting exceeds safety limit",
+	    [MIME_8BIT_HEADER] = "improper use of 8-bit data in message header",
+	    [MIME_8BIT_BODY] = "improper use of 8-bit data in message body",
+	    [MIME_BAD_DOMAIN] =
+		"invalid message/* or multipart/* encoding domain",
+	};
 	struct cleanup *c = arg;
 	struct buf line = BUF_INIT;
-	size_t n = header.len < LOG_TEXT_MAX ? header.len : LOG_TEXT_MAX;
+	size_t n = text.len < LOG_TEXT_MAX ? text.len : LOG_TEXT_MAX;
 
 	if (cleanup_is_over(c))
 		return;
-	buf_printf(&line,
-		   "%s: reject: mime-error MIME nesting exceeds safety limit: "
-		   "%.*s",
-		   c->id, (int)n, header.data);
+	buf_printf(&line, "%s: reject: mime-error %s: %.*s", c->id, what[error],
+		   (int)n, text.data);
 	cleanup_append_context(c, false, &line);
 	log_info_as("cleanup", "%s", buf_cstr(&line));
 	buf_free(&line);
-	cleanup_fail(c, 550, "5.6.0", "MIME nesting exceeds safety limit");
+	cleanup_fail(c, 550, "5.6.0", "%s", what[error]);
 }
 
-static const struct mime_events events = {on_part_header, on_body, on_too_deep};
+static const struct mime_events events = {on_part_header, on_body, on_error};
 
 struct mime *
 cleanup_mime_new(struct cleanup *c)
@@ -380,9 +385,15 @@ cleanup_mime_new(struct cleanup *c)
 	    .nesting = conf->mime_nesting_limit,
 	    .line = (size_t)conf->line_length_limit,
 	    .ignore_structure = conf->disable_mime_input_processing,
+	    .strict_headers =
+		conf->strict_7bit_headers || conf->strict_8bitmime,
+	    .strict_body = conf->strict_8bitmime_body || conf->strict_8bitmime,
+	    .strict_domain = conf->strict_mime_encoding_domain,
 	};
+	bool strict =
+	    limits.strict_headers || limits.strict_body || limits.strict_domain;
 
-	if (maps_is_empty(t->mime_header_checks) &&
+	if (!strict && maps_is_empty(t->mime_header_checks) &&
 	    maps_is_empty(t->nested_header_checks) &&
 	    maps_is_empty(t->body_checks))
 		return NULL;

@@ -6,6 +6,7 @@
 #include "lib/addr/addr.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/cleanup/cleanup_internal.h"
 #include "lib/conf/conf.h"
 #include "lib/sys/io.h"
@@ -130,7 +131,7 @@ note_header(struct cleanup *c, const struct header_def *def, struct span header)
 	default:
 		break;
 	}
-	if (c->mime && (def->flags & HEADER_IS_MIME))
+	if (c->mime)
 		mime_primary_header(c->mime, header);
 }
 
@@ -177,6 +178,8 @@ cleanup_header(struct cleanup *c, struct span header)
 		goto out;
 	if (result == CHECK_REPLACE)
 		header = buf_span(&replacement);
+	if (!c->utf8_header && !utf8_is_ascii(header.data, header.len))
+		c->utf8_header = true;
 	def = header_find(header_name(header));
 	note_header(c, def, header);
 	c->addr_flags = def->flags;

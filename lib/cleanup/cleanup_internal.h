@@ -22,8 +22,8 @@ struct cleanup_rcpt {
 };
 
 enum cleanup_stage {
-	STAGE_ENVELOPE, /* nothing of the content yet */
-	STAGE_PREPEND,  /* what the caller puts in front */
+	STAGE_ENVELOPE,   /* nothing of the content yet */
+	STAGE_PREPEND,    /* what the caller puts in front */
 	STAGE_FIRST_LINE, /* of the content */
 	STAGE_HEADERS,
 	STAGE_BODY,
@@ -50,8 +50,9 @@ struct cleanup {
 	/* headers */
 	struct header_reader reader;
 	struct buf prepend;
-	struct buf out; /* headers on their way to the queue */
-	uint64_t have;  /* 1 << enum header_id */
+	struct buf out;   /* headers on their way to the queue */
+	uint64_t have;    /* 1 << enum header_id */
+	bool utf8_header; /* one is not ASCII */
 	bool resent;
 	int hops;
 	struct strvec extract, extract_resent; /* sendmail -t */
@@ -125,8 +126,7 @@ struct mime *cleanup_mime_new(struct cleanup *c);
 void cleanup_chars_open(void);
 /* message_reject_characters and message_strip_characters: false when there is
  * nothing to do, else out is what is left of text. */
-bool cleanup_chars_filter(struct cleanup *c, struct span text,
-			  struct buf *out);
+bool cleanup_chars_filter(struct cleanup *c, struct span text, struct buf *out);
 
 /* ---- cleanup_map.c ---- */
 

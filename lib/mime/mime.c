@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/mime/header.h"
 
 enum part_kind {
@@ -33,9 +34,12 @@ struct mime {
 	/* of the part or message whose headers are read */
 	enum part_kind kind;
 	bool digest;
+	bool composite;      /* message or multipart, of any subtype */
+	struct buf encoding; /* Content-Transfer-Encoding; empty: 7bit */
 	struct buf boundary;
 	struct buf type_header;
 
+	unsigned told; /* 1 << enum mime_error */
 	bool started, in_headers, nested;
 	struct header_reader reader;
 	struct buf line; /* of a body, incomplete */
@@ -79,10 +83,53 @@ mime_free(struct mime *m)
 	pop_levels(m, 0);
 	free(m->levels);
 	buf_free(&m->boundary);
+	buf_free(&m->encoding);
 	buf_free(&m->type_header);
 	buf_free(&m->line);
 	header_reader_free(&m->reader);
 	free(m);
+}
+
+/* ---- errors ---- */
+
+static void
+tell(struct mime *m, enum mime_error error, struct span text)
+{
+	if (m->told & (1U << error))
+		return;
+	m->told |= 1U << error;
+	m->ev->error(m->arg, error, text);
+}
+
+/* Does the encoding leave the data as they are, 8bit or not? */
+static bool
+is_identity(const struct mime *m)
+{
+	struct span e = buf_span(&m->encoding);
+
+	return e.len == 0 || span_equal_cstr_nocase(e, "7bit") ||
+	       span_equal_cstr_nocase(e, "8bit") ||
+	       span_equal_cstr_nocase(e, "binary");
+}
+
+static void
+check_header(struct mime *m, struct span header)
+{
+	if (m->limits.strict_headers && !m->limits.ignore_structure &&
+	    !utf8_is_ascii(header.data, header.len))
+		tell(m, MIME_8BIT_HEADER, header);
+}
+
+static void
+check_body(struct mime *m, struct span text)
+{
+	struct span e = buf_span(&m->encoding);
+
+	if (m->limits.strict_body && !m->limits.ignore_structure &&
+	    !span_equal_cstr_nocase(e, "8bit") &&
+	    !span_equal_cstr_nocase(e, "binary") &&
+	    !utf8_is_ascii(text.data, text.len))
+		tell(m, MIME_8BIT_BODY, text);
 }
 
 /* ---- what a header says about its part ---- */
@@ -95,9 +142,12 @@ note_content_type(struct mime *m, struct span header)
 	buf_set(&m->type_header, header);
 	m->kind = PART_LEAF;
 	m->digest = false;
+	m->composite = false;
 	if (!mime_content_type(header_body(header), &type, &subtype,
 			       &m->boundary))
 		return;
+	m->composite = span_equal_cstr_nocase(type, "multipart") ||
+		       span_equal_cstr_nocase(type, "message");
 	if (span_equal_cstr_nocase(type, "multipart") && m->boundary.len) {
 		m->kind = PART_MULTIPART;
 		m->digest = span_equal_cstr_nocase(subtype, "digest");
@@ -111,8 +161,21 @@ note_content_type(struct mime *m, struct span header)
 static void
 note_header(struct mime *m, struct span header)
 {
-	if (header_find(header_name(header))->id == HEADER_CONTENT_TYPE)
+	struct span value = header_body(header), word;
+
+	check_header(m, header);
+	switch (header_find(header_name(header))->id) {
+	case HEADER_CONTENT_TYPE:
 		note_content_type(m, header);
+		break;
+	case HEADER_CONTENT_TRANSFER_ENCODING:
+		buf_reset(&m->encoding);
+		if (span_next_token(&value, " \t\r\n;(", &word))
+			buf_append_span(&m->encoding, word);
+		break;
+	default:
+		break;
+	}
 }
 
 void
@@ -125,7 +188,8 @@ static void
 forget_part(struct mime *m)
 {
 	m->kind = PART_LEAF;
-	m->digest = false;
+	m->digest = m->composite = false;
+	buf_reset(&m->encoding);
 	buf_reset(&m->boundary);
 	buf_reset(&m->type_header);
 	m->offset = 0;
@@ -165,11 +229,14 @@ static void
 start_body(struct mime *m)
 {
 	m->in_headers = false;
+	if (m->composite && !is_identity(m) && m->limits.strict_domain &&
+	    !m->limits.ignore_structure)
+		tell(m, MIME_BAD_DOMAIN, buf_span(&m->encoding));
 	if (m->kind == PART_LEAF || m->limits.ignore_structure || m->too_deep)
 		return;
 	if (m->depth > m->limits.nesting + 1) {
 		m->too_deep = true;
-		m->ev->too_deep(m->arg, buf_span(&m->type_header));
+		tell(m, MIME_TOO_DEEP, buf_span(&m->type_header));
 		return;
 	}
 	if (m->kind == PART_MULTIPART) {
@@ -216,11 +283,18 @@ check_boundary(struct mime *m, struct span line)
 }
 
 static void
+give_body(struct mime *m, struct span text, bool line_end)
+{
+	check_body(m, text);
+	m->ev->body(m->arg, text, line_end, m->offset);
+}
+
+static void
 body_line(struct mime *m, struct span line)
 {
 	if (!m->long_line && m->n_levels && check_boundary(m, line))
 		return;
-	m->ev->body(m->arg, line, true, m->offset);
+	give_body(m, line, true);
 	m->offset += line.len + 1;
 }
 
@@ -234,7 +308,7 @@ feed_body(struct mime *m, struct span s)
 
 	if (n > room) {
 		buf_append(&m->line, s.data, room);
-		m->ev->body(m->arg, buf_span(&m->line), false, m->offset);
+		give_body(m, buf_span(&m->line), false);
 		m->offset += m->line.len;
 		m->long_line = true;
 		buf_reset(&m->line);
@@ -307,6 +381,6 @@ mime_finish(struct mime *m)
 	if (m->in_headers)
 		header_reader_finish(&m->reader, &reader_events, m);
 	if (m->line.len)
-		m->ev->body(m->arg, buf_span(&m->line), false, m->offset);
+		give_body(m, buf_span(&m->line), false);
 	buf_reset(&m->line);
 }

@@ -24,6 +24,18 @@ struct mime_limits {
 	int nesting;           /* mime_nesting_limit */
 	size_t line;           /* longer lines are given in pieces */
 	bool ignore_structure; /* disable_mime_input_processing */
+	/* what is an error; nothing of it with ignore_structure */
+	bool strict_headers; /* 8-bit data in a header */
+	bool strict_body;    /* the same in a body that does not say so */
+	bool strict_domain;  /* message and multipart that say they are base64
+				or the like (RFC 2045 section 6.4) */
+};
+
+enum mime_error {
+	MIME_TOO_DEEP, /* what follows is given as body */
+	MIME_8BIT_HEADER,
+	MIME_8BIT_BODY,
+	MIME_BAD_DOMAIN,
 };
 
 struct mime_events {
@@ -32,9 +44,9 @@ struct mime_events {
 	/* Part of a body: a line without its LF, or a piece of a long one.
 	 * offset is where it starts in its body segment. */
 	void (*body)(void *arg, struct span text, bool line_end, size_t offset);
-	/* The structure is too deep; header is where. Called once; what
-	 * follows is given as body. */
-	void (*too_deep)(void *arg, struct span header);
+	/* text is the header or line at fault, or the encoding; each error is
+	 * told once. */
+	void (*error)(void *arg, enum mime_error error, struct span text);
 };
 
 struct mime;

@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/base/num.h"
 #include "lib/conf/conf.h"
+#include "lib/conf/conf_cleanup.h"
 #include "lib/conf/conf_log.h"
 #include "lib/service/service_debug.h"
 #include "lib/service/service_run.h"
@@ -261,6 +262,9 @@ load_configuration(struct service_state *s, const char *program,
 	    .daemon = true,
 	};
 	conf_load(&conf_args);
+	if (s->def->flags & SERVICE_TAKES_MAIL &&
+	    conf_cleanup_load(program, &s->over))
+		conf_load(&conf_args);
 	if (chdir(conf->queue_directory) < 0)
 		log_fatal("chdir(%s): %m", conf->queue_directory);
 	conf_log_open(program, CONF_LOG_DAEMON);

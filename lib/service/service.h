@@ -43,7 +43,9 @@ enum service_model {
 
 /* What master.cf may say about it. */
 enum {
-	SERVICE_SINGLE = 1 << 0, /* maxproc is 1 whatever it says */
+	SERVICE_SINGLE = 1 << 0,     /* maxproc is 1 whatever it says */
+	SERVICE_TAKES_MAIL = 1 << 1, /* cleans up: the settings of the cleanup
+				       line in master.cf apply to that */
 };
 
 struct service {

@@ -113,6 +113,28 @@ xtext_decode(struct span in, struct buf *out)
 	return true;
 }
 
+/* What an address or identifier may hold once decoded: it is logged, stored
+ * and sent on. */
+static bool
+printable(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char)s.data[i] < ' ' || s.data[i] == 127)
+			return false;
+	return true;
+}
+
+bool
+xtext_decode_text(struct span in, struct buf *out)
+{
+	size_t start = out->len;
+
+	if (xtext_decode(in, out) && printable(span_from(buf_span(out), start)))
+		return true;
+	buf_truncate(out, start);
+	return false;
+}
+
 void
 xtext_encode(struct span in, struct buf *out)
 {
@@ -124,17 +146,6 @@ xtext_encode(struct span in, struct buf *out)
 		else
 			buf_append_byte(out, (char)c);
 	}
-}
-
-/* What an address or identifier may hold once decoded: it is logged, stored
- * and sent on. */
-static bool
-printable(struct span s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if ((unsigned char)s.data[i] < ' ' || s.data[i] == 127)
-			return false;
-	return true;
 }
 
 bool

@@ -29,6 +29,9 @@ int cmd_parse_ret(struct span value);
 
 /* Append the decoded (encoded) text. false: not xtext (out is unchanged). */
 bool xtext_decode(struct span in, struct buf *out);
+/* The same for what clients say in ENVID, ORCPT and AUTH, which is logged,
+ * stored and sent on: false for control characters, too. */
+bool xtext_decode_text(struct span in, struct buf *out);
 void xtext_encode(struct span in, struct buf *out);
 /* ORCPT=type;xtext: append "type;text". false: not well formed. */
 bool cmd_parse_orcpt(struct span value, struct buf *out);

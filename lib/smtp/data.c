@@ -38,6 +38,23 @@ data_init(struct data_reader *d, enum bare_policy policy)
 	    .policy = policy, .after_crlf = true, .state = AT_START};
 }
 
+void
+data_init_chunked(struct data_reader *d, enum bare_policy policy)
+{
+	*d = (struct data_reader){
+	    .policy = policy, .chunked = true, .state = AT_TEXT};
+}
+
+struct span
+data_held(struct data_reader *d)
+{
+	if (d->state != AT_CR && d->state != AT_DOT_CR)
+		return span_make(NULL, 0);
+	d->bare_cr = true;
+	d->state = AT_TEXT;
+	return span_make(d->keep_cr ? "\r" : " ", 1);
+}
+
 /* Where the conversion reads and writes; w never overtakes r. */
 struct cursor {
 	char *p;
@@ -54,7 +71,7 @@ put_line_end(struct data_reader *d, struct cursor *c, bool crlf)
 	c->p[c->w++] = '\n';
 	c->r++;
 	d->after_crlf = crlf;
-	d->state = AT_START;
+	d->state = d->chunked ? AT_TEXT : AT_START;
 	if (!crlf)
 		d->bare_lf = true;
 }

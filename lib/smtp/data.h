@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * data - the content of DATA (RFC 5321 section 4.5.2), the one place with
- * rules for bare CR and bare LF.
+ * data - the content of DATA (RFC 5321 section 4.5.2) and BDAT, the one place
+ * with rules for bare CR and bare LF.
  *
  * Only CR LF . CR LF ends a message (the CR LF of the DATA command line counts
  * as the first). The leading dot of a line is removed, CR LF becomes LF, and
@@ -40,6 +40,7 @@ bool bare_policy_parse(const char *text, enum bare_policy *policy);
 
 struct data_reader {
 	enum bare_policy policy;
+	bool chunked;    /* content of BDAT: dots mean nothing, no end */
 	bool keep_cr;    /* may be set after data_init() */
 	bool after_crlf; /* the line before ended with CR LF; clear it after
 			    data_init() when the DATA line had a bare LF */
@@ -50,6 +51,14 @@ struct data_reader {
 };
 
 void data_init(struct data_reader *d, enum bare_policy policy);
+/*
+ * The same for the content of BDAT (RFC 3030), whose end only the caller
+ * knows: CR LF becomes LF, a bare LF is a line end under every policy (the
+ * caller looks at bare_lf), a bare CR is as above. done is never set.
+ */
+void data_init_chunked(struct data_reader *d, enum bare_policy policy);
+/* Behind the last chunk: what is still held back (a CR), or nothing. */
+struct span data_held(struct data_reader *d);
 
 /*
  * Convert len bytes in place. The content is held (a constant: a CR with

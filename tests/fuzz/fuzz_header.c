@@ -37,16 +37,17 @@ part_body(void *arg, struct span text, bool line_end, size_t offset)
 }
 
 static void
-part_deep(void *arg, struct span header)
+part_error(void *arg, enum mime_error error, struct span text)
 {
 	struct run *r = arg;
 
-	buf_append_cstr(&r->log, "\001D");
-	buf_append_span(&r->log, header);
+	buf_append_byte(&r->log, '\001');
+	buf_append_byte(&r->log, (char)('A' + (int)error));
+	buf_append_span(&r->log, text);
 }
 
 static const struct mime_events part_events = {part_header, part_body,
-					       part_deep};
+					       part_error};
 
 static void
 on_header(void *arg, struct span header)
@@ -112,6 +113,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	s = span_make((const char *)data + 2, size - 2);
+	limits.strict_headers = data[0] & 16;
+	limits.strict_body = data[0] & 32;
+	limits.strict_domain = data[0] & 64;
 	limits.header_size = 10 + data[1];
 	limits.boundary = 1 + data[1] % 32;
 	limits.line = 20 + data[1];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end-of-data reader: however the input is cut, the content is the same;
- * nothing but CR LF . CR LF ends it (unless bare LF is allowed).
+ * The reader of DATA and BDAT: however the input is cut, the content is the
+ * same; nothing but CR LF . CR LF ends that of DATA (unless bare LF is
+ * allowed), and nothing that of BDAT.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,12 +13,15 @@
 
 static size_t
 convert(const uint8_t *data, size_t size, size_t step, enum bare_policy policy,
-	bool keep_cr, struct buf *out, bool *done)
+	bool keep_cr, bool chunked, struct buf *out, bool *done)
 {
 	struct data_reader d;
 	size_t at = 0;
 
-	data_init(&d, policy);
+	if (chunked)
+		data_init_chunked(&d, policy);
+	else
+		data_init(&d, policy);
 	d.keep_cr = keep_cr;
 	while (at < size && !d.done) {
 		size_t n = size - at < step ? size - at : step;
@@ -32,6 +36,8 @@ convert(const uint8_t *data, size_t size, size_t step, enum bare_policy policy,
 		free(piece);
 		at += used;
 	}
+	if (chunked)
+		buf_append_span(out, data_held(&d));
 	*done = d.done;
 	return at;
 }
@@ -55,23 +61,26 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buf whole = BUF_INIT, cut = BUF_INIT;
 	enum bare_policy policy;
-	bool keep_cr, done, done_cut;
+	bool keep_cr, chunked, done, done_cut;
 	size_t step, used, end;
 
 	if (size < 2)
 		return 0;
 	policy = data[0] & 3;
 	keep_cr = data[0] & 4;
+	chunked = data[0] & 8;
 	step = data[1] % 16 + 1;
 	data += 2;
 	size -= 2;
-	used = convert(data, size, size ? size : 1, policy, keep_cr, &whole,
-		       &done);
-	if (convert(data, size, step, policy, keep_cr, &cut, &done_cut) !=
-		used ||
+	used = convert(data, size, size ? size : 1, policy, keep_cr, chunked,
+		       &whole, &done);
+	if (convert(data, size, step, policy, keep_cr, chunked, &cut,
+		    &done_cut) != used ||
 	    done != done_cut || !span_equal(buf_span(&whole), buf_span(&cut)))
 		abort();
-	if (policy != BARE_ALLOW) {
+	if (chunked && (done || used != size))
+		abort();
+	if (!chunked && policy != BARE_ALLOW) {
 		end = strict_end(data, size);
 		if (used != end)
 			abort();

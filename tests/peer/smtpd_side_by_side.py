@@ -43,7 +43,7 @@ def smtpd_lines(log):
         match = re.search(r"postfix/smtpd\[\d+\]: (.*)", line)
         if not match or IGNORED.search(match[1].replace("disconnect from", "")):
             continue
-        line = re.sub(r"^[0-9A-F]{5,}: ", "QID: ", match[1])
+        line = re.sub(r"^(warning: )?[0-9A-F]{5,}: ", r"\1QID: ", match[1])
         line = re.sub(r"service 127.0.0.1:\d+", "service PORT", line)
         if not ONCE.match(line) or line not in lines:
             lines.append(line)

@@ -16,6 +16,7 @@ A dialogue file holds lines of these forms:
     W: seconds          wait
     --                  a new connection (its greeting is read first)
     -- ADDRESS          the same, from this address
+    --< text            the same; text (escapes as R:) is sent ahead of that
     T: name=value ...   TLS starts here; version=TLSv1.2, ciphers=, sni=, cert=
                         (a file of tests/lib/tls_ca.py). What came of it is
                         "S: <TLSv1.3 CIPHER>" or "S: <TLS failed>"
@@ -158,7 +159,7 @@ def raw(text):
 
 
 def is_connect(line):
-    return line == "--" or line.startswith("-- ")
+    return line == "--" or line.startswith(("-- ", "--< "))
 
 
 def play(dialogue, connect):
@@ -198,8 +199,11 @@ def play(dialogue, connect):
         if is_connect(line):
             if peer:
                 peer.close()
-            source = line[3:].strip()
+            ahead = raw(line[4:]) if line.startswith("--<") else b""
+            source = "" if ahead else line[3:].strip()
             peer = Peer(lambda: connect(source) if source else connect())
+            if ahead:
+                peer.send(ahead)
             reply()
             continue
         kind, _, text = line.partition(": ")

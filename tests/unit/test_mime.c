@@ -115,13 +115,16 @@ part_body(void *arg, struct span text, bool line_end, size_t offset)
 }
 
 static void
-part_deep(void *arg, struct span header)
+part_error(void *arg, enum mime_error error, struct span text)
 {
-	buf_printf(arg, "DEEP<%.*s>", SPAN_ARG(header));
+	static const char *const names[] = {"DEEP", "HEADER8", "BODY8",
+					    "DOMAIN"};
+
+	buf_printf(arg, "%s<%.*s>", names[error], SPAN_ARG(text));
 }
 
 static const struct mime_events part_events = {part_header, part_body,
-					       part_deep};
+					       part_error};
 
 static void
 check_mime(const char *primary, const char *in, int nesting, const char *want)

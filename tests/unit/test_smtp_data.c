@@ -216,10 +216,45 @@ test_policy_names(void **state)
 	assert_false(bare_policy_parse("maybe", &p));
 }
 
+/* Chunks of every size give the same; dots mean nothing. */
+static void
+test_chunked(void **state)
+{
+	static const char in[] = "a\r\n.\r\n.b\nc\rd\r\n.\r";
+	static const char want[] = "a\n.\n.b\nc d\n. ";
+
+	(void)state;
+	for (size_t step = 1; step < sizeof(in); step++) {
+		struct buf out = BUF_INIT;
+		struct data_reader d;
+
+		data_init_chunked(&d, BARE_NORMALIZE);
+		for (size_t at = 0; at < sizeof(in) - 1; at += step) {
+			struct span held, piece;
+			char p[sizeof(in)];
+			size_t n = sizeof(in) - 1 - at;
+
+			if (n > step)
+				n = step;
+			memcpy(p, in + at, n);
+			assert_int_equal(data_convert(&d, p, n, &held, &piece),
+					 n);
+			buf_append_span(&out, held);
+			buf_append_span(&out, piece);
+		}
+		buf_append_span(&out, data_held(&d));
+		assert_false(d.done);
+		assert_true(d.bare_lf && d.bare_cr);
+		assert_string_equal(buf_cstr(&out), want);
+		buf_free(&out);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_chunked),
 	    cmocka_unit_test(test_plain),
 	    cmocka_unit_test(test_smuggling),
 	    cmocka_unit_test(test_allow),

@@ -8,6 +8,7 @@
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_footer.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_session.h"
 #include "smtpd/smtpd_text.h"
@@ -48,6 +49,7 @@ init(void)
 	smtpd_footer_open();
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
+	smtpd_milter_open();
 	smtpd_sasl_open();
 	smtpd_session_open();
 }

@@ -13,6 +13,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_drop.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_rules.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_tls.h"
@@ -268,6 +269,7 @@ pass_envelope(struct smtpd *s)
 	} else {
 		pass_recipients(s);
 		cleanup_prepend_header(m->cleanup, buf_span(&header));
+		smtpd_milter_content(s);
 	}
 	buf_free(&header);
 	return size;
@@ -334,6 +336,12 @@ accept_content(struct smtpd *s, const struct data_reader *d,
 static void
 reply_taken(struct smtpd *s, bool ok, const struct why *why)
 {
+	const char *refused = ok ? NULL : smtpd_milter_content_reply(s);
+
+	if (refused) {
+		smtpd_milter_reply(s, refused);
+		return;
+	}
 	if (!ok) {
 		smtpd_reply_why(s, why);
 		return;
@@ -365,6 +373,18 @@ data_permitted(struct smtpd *s)
 	}
 	why_free(&why);
 	return ok;
+}
+
+static bool
+milters_agree(struct smtpd *s)
+{
+	const char *refused = smtpd_milter_data(s);
+
+	if (!refused)
+		return true;
+	smtpd_milter_reply(s, refused);
+	buf_reset(&s->recipient);
+	return false;
 }
 
 static bool
@@ -406,5 +426,5 @@ smtpd_cmd_data(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "501 5.5.4 Syntax: DATA");
 		return false;
 	}
-	return data_permitted(s) && receive(s);
+	return data_permitted(s) && milters_agree(s) && receive(s);
 }

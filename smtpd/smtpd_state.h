@@ -88,6 +88,7 @@ struct smtpd_mail {
 };
 
 struct smtpd_drop;
+struct smtpd_milter;
 
 /* What comes before a recipient, and with smtpd_delay_reject waits for it. */
 enum smtpd_step { SMTPD_CONNECT, SMTPD_HELO, SMTPD_MAIL, SMTPD_STEPS };
@@ -110,6 +111,7 @@ struct smtpd {
 	enum bare_policy bare;
 	struct smtpd_tls tls;
 	struct smtpd_sasl sasl;
+	struct smtpd_milter *milter; /* NULL: no milters */
 	bool line_bare_lf;   /* the command in hand ended with a bare LF */
 	bool in_data;        /* the connection was lost within the content */
 	uint64_t data_bytes; /* bytes of that content */

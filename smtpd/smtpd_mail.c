@@ -229,8 +229,8 @@ take_mail(struct smtpd *s, struct span arg)
 		if (!mail_param(s, key, value))
 			return false;
 	return mail_permitted(s) &&
-	       milters_agree(s, smtpd_milter_mail(s, raw_path(arg, params),
-						  params));
+	       milters_agree(
+		   s, smtpd_milter_mail(s, raw_path(arg, params), params));
 }
 
 bool
@@ -329,8 +329,8 @@ take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 	if (!ok)
 		smtpd_milter_rcpt_refused(s, raw_path(arg, params), params,
 					  &why);
-	else if (!milters_agree(s, smtpd_milter_rcpt(s, raw_path(arg, params),
-						     params)))
+	else if (!milters_agree(
+		     s, smtpd_milter_rcpt(s, raw_path(arg, params), params)))
 		return false;
 	ok = ok && smtpd_data_open(s, &why);
 	if (ok)

@@ -163,34 +163,41 @@ set_macro(struct buf *b, struct span text)
 	buf_set(b, text);
 }
 
+/* An address as routing completes it, in lower case, and the way that mail to
+ * it would take. */
 static void
-set_address(struct buf *b, const struct buf *internal)
-{
-	struct buf addr = BUF_INIT;
-
-	addr_quote(buf_span(internal), &addr);
-	set_macro(b, buf_span(&addr));
-	buf_free(&addr);
-}
-
-/* Which way mail to this address would take. */
-static void
-set_route(struct smtpd *s, const struct buf *addr, struct buf *host,
-	  struct buf *mailer)
+set_address(struct smtpd *s, struct span internal, struct buf *addr,
+	    struct buf *host, struct buf *mailer)
 {
 	struct route route = ROUTE_INIT;
 	struct why why = WHY_INIT;
+	struct buf quoted = BUF_INIT;
 
-	if (route_resolve(buf_span(&s->mail.sender), buf_span(addr), &route,
-			  &why)) {
+	if (route_resolve(buf_span(&s->mail.sender), internal, &route, &why)) {
 		set_macro(host, buf_span(&route.nexthop));
 		set_macro(mailer, buf_span(&route.transport));
+		if (internal.len)
+			internal = buf_span(&route.recipient);
 	} else {
 		buf_free(host);
 		buf_free(mailer);
 	}
+	addr_quote(internal, &quoted);
+	for (size_t i = 0; i < quoted.len; i++)
+		if (quoted.data[i] >= 'A' && quoted.data[i] <= 'Z')
+			quoted.data[i] = (char)(quoted.data[i] - 'A' + 'a');
+	set_macro(addr, buf_span(&quoted));
+	buf_free(&quoted);
 	why_free(&why);
 	route_free(&route);
+}
+
+static void
+set_rcpt(struct smtpd *s, struct span internal)
+{
+	struct smtpd_milter *m = s->milter;
+
+	set_address(s, internal, &m->rcpt_addr, &m->rcpt_host, &m->rcpt_mailer);
 }
 
 static void
@@ -308,19 +315,18 @@ smtpd_milter_connect(struct smtpd *s)
 		return NULL;
 	m = s->milter = mem_alloc(sizeof(*m));
 	m->own = own;
-	m->milters =
-	    milters_new(list == &own ? &m->own : list, macro, s);
+	m->milters = milters_new(list == &own ? &m->own : list, macro, s);
 	if (s->peer.name_status == PEER_OK)
 		buf_set(&host, buf_span(&s->peer.name));
 	else
 		buf_printf(&host, "[%s]", buf_cstr(&s->peer.addr));
 	port = (int)strtol(buf_cstr(&s->peer.port), NULL, 10);
-	reply = verdict(
-	    s, milters_connect(m->milters, buf_span(&host),
-			       sock_addr_parse(buf_cstr(&s->peer.addr), port,
-					       &addr)
-				   ? &addr
-				   : NULL));
+	reply =
+	    verdict(s, milters_connect(
+			   m->milters, buf_span(&host),
+			   sock_addr_parse(buf_cstr(&s->peer.addr), port, &addr)
+			       ? &addr
+			       : NULL));
 	buf_free(&host);
 	return reply;
 }
@@ -330,8 +336,7 @@ smtpd_milter_helo(struct smtpd *s)
 {
 	if (!s->milter)
 		return NULL;
-	return verdict(s,
-		       milters_helo(s->milter->milters, buf_span(&s->helo)));
+	return verdict(s, milters_helo(s->milter->milters, buf_span(&s->helo)));
 }
 
 static void
@@ -353,8 +358,8 @@ smtpd_milter_mail(struct smtpd *s, struct span path, struct span params)
 
 	if (!m)
 		return NULL;
-	set_address(&m->mail_addr, &s->mail.sender);
-	set_route(s, &s->mail.sender, &m->mail_host, &m->mail_mailer);
+	set_address(s, buf_span(&s->mail.sender), &m->mail_addr, &m->mail_host,
+		    &m->mail_mailer);
 	split_args(&argv, path, params);
 	v = milters_mail(m->milters, &argv);
 	strvec_free(&argv);
@@ -370,8 +375,7 @@ smtpd_milter_rcpt(struct smtpd *s, struct span path, struct span params)
 
 	if (!m)
 		return NULL;
-	set_address(&m->rcpt_addr, &s->recipient);
-	set_route(s, &s->recipient, &m->rcpt_host, &m->rcpt_mailer);
+	set_rcpt(s, buf_span(&s->recipient));
 	split_args(&argv, path, params);
 	v = milters_rcpt(m->milters, &argv);
 	strvec_free(&argv);
@@ -405,7 +409,10 @@ smtpd_milter_rcpt_refused(struct smtpd *s, struct span path, struct span params,
 const char *
 smtpd_milter_data(struct smtpd *s)
 {
-	return s->milter ? verdict(s, milters_data(s->milter->milters)) : NULL;
+	if (!s->milter)
+		return NULL;
+	set_rcpt(s, span_of(s->mail.rcpts[0].address));
+	return verdict(s, milters_data(s->milter->milters));
 }
 
 const char *
@@ -427,8 +434,7 @@ smtpd_milter_content(struct smtpd *s)
 const char *
 smtpd_milter_content_reply(struct smtpd *s)
 {
-	const char *reply =
-	    s->milter ? milters_reply(s->milter->milters) : "";
+	const char *reply = s->milter ? milters_reply(s->milter->milters) : "";
 
 	return *reply ? reply : NULL;
 }

@@ -77,7 +77,8 @@ cleanup_open(void)
 	    open_maps("nested_header_checks", conf->nested_header_checks);
 	t->body_checks = open_maps("body_checks", conf->body_checks);
 	t->milter_header_checks =
-	    open_maps("milter_header_checks", conf->milter_header_checks);
+	    maps_open("milter_header_checks", conf->milter_header_checks,
+		      TABLE_FOLD_FIXED | TABLE_FOLD_REGEX);
 	open_milters(t);
 }
 

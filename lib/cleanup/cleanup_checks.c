@@ -18,7 +18,7 @@ enum {
 struct check {
 	struct cleanup *c;
 	const char *parameter, *kind;
-	bool milter; /* a header that a milter gave */
+	bool milter;      /* a header that a milter gave */
 	struct span text; /* the header or line */
 	struct span arg;  /* behind the action's name */
 	struct buf *replacement, *out;

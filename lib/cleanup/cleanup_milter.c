@@ -16,7 +16,7 @@ is_of_session_only(struct span name)
 {
 	static const char *const names[] = {
 	    "client_connections", "client_resolve", "mail_addr", "mail_host",
-	    "mail_mailer",	  "rcpt_addr",	    "rcpt_host", "rcpt_mailer",
+	    "mail_mailer",        "rcpt_addr",      "rcpt_host", "rcpt_mailer",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -36,8 +36,7 @@ session_macro(void *arg, struct span name)
 /* The made-up session. */
 struct local {
 	struct cleanup *c;
-	struct buf sender, rcpt, text;
-	bool content; /* the content is on its way */
+	struct buf sender, rcpt; /* data NULL: not known yet */
 };
 
 static const char *
@@ -53,10 +52,13 @@ local_macro(void *arg, struct span name)
 	    {"_", "localhost [127.0.0.1]"},
 	    {"daemon_name", conf->milter_macro_daemon_name},
 	    {"daemon_addr", local_addr},
+	    {"daemon_port", "0"},
 	    {"client_name", local_name},
+	    {"client_port", "0"},
+	    {"client_ptr", local_name},
 	    {"client_addr", local_addr},
-	    {"mail_addr", l->content ? NULL : l->sender.data},
-	    {"rcpt_addr", l->content ? NULL : l->rcpt.data},
+	    {"mail_addr", l->sender.data},
+	    {"rcpt_addr", l->rcpt.data},
 	};
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++)
@@ -103,8 +105,8 @@ text_of(const char *reply)
 static void
 fail_with_reply(struct cleanup *c, const char *reply)
 {
-	int code = (reply[0] - '0') * 100 + (reply[1] - '0') * 10 +
-		   (reply[2] - '0');
+	int code =
+	    (reply[0] - '0') * 100 + (reply[1] - '0') * 10 + (reply[2] - '0');
 	char dsn[DSN_CODE_MAX];
 	struct span text = span_of(text_of(reply));
 
@@ -205,8 +207,7 @@ one_rcpt(struct local *l, const char *addr)
 		const char *reply = milters_reply(c->milters);
 
 		/* There is nobody to whom one recipient could be refused. */
-		cleanup_log_milter(c, "reject", "RCPT", true,
-				   text_of(reply));
+		cleanup_log_milter(c, "reject", "RCPT", true, text_of(reply));
 		cleanup_warn(c, "milter configuration error: can't reject "
 				"recipient in non-smtpd(8) submission");
 		cleanup_warn(c, "message not accepted, try again later");
@@ -226,8 +227,8 @@ make_up_session(struct local *l)
 	bool go;
 
 	sock_addr_parse(local_addr, 0, &addr);
-	go = apply(c, milters_connect(m, span_of(local_name), &addr),
-		   "CONNECT", false) &&
+	go = apply(c, milters_connect(m, span_of(local_name), &addr), "CONNECT",
+		   false) &&
 	     apply(c, milters_helo(m, span_of(local_name)), "EHLO", false);
 	if (go) {
 		buf_reserve(&l->sender, 1);
@@ -271,13 +272,10 @@ cleanup_run_milters(struct cleanup *c)
 
 	if (c->own_milters) {
 		milters_speak_as(c->milters, "cleanup", local_macro, &l);
-		if (make_up_session(&l)) {
-			l.content = true;
+		if (make_up_session(&l))
 			filter(c);
-		}
 		buf_free(&l.sender);
 		buf_free(&l.rcpt);
-		buf_free(&l.text);
 		return;
 	}
 	milters_speak_as(c->milters, "cleanup", session_macro, c);

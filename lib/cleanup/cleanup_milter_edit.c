@@ -22,16 +22,16 @@ enum {
 struct milter_pass {
 	struct cleanup *c;
 	struct milter_headers headers;
-	struct spool *body;   /* with LF line ends */
-	int64_t body_start;   /* in it */
-	int64_t at;           /* what the milter has read */
-	struct buf wire;      /* on its way to the milter, CR LF */
+	struct spool *body; /* with LF line ends */
+	int64_t body_start; /* in it */
+	int64_t at;         /* what the milter has read */
+	struct buf wire;    /* on its way to the milter, CR LF */
 	size_t wire_used;
 	struct spool *replaced; /* the body that it gives */
-	bool cr;              /* a CR came, and may belong to a line end */
-	char last;            /* byte of the new body */
-	size_t own_at;        /* index of our own Received: */
-	size_t added;         /* recipients */
+	bool cr;                /* a CR came, and may belong to a line end */
+	char last;              /* byte of the new body */
+	size_t own_at;          /* index of our own Received: */
+	size_t added;           /* recipients */
 };
 
 static void
@@ -254,8 +254,7 @@ add_rcpt(struct milter_pass *p, const struct milter_reply *r)
 		if (value.data && span_equal_cstr_nocase(key, "NOTIFY") &&
 		    cmd_parse_notify(value))
 			notify = cmd_parse_notify(value);
-		else if (!(value.data &&
-			   span_equal_cstr_nocase(key, "ORCPT") &&
+		else if (!(value.data && span_equal_cstr_nocase(key, "ORCPT") &&
 			   orcpt.len == 0 && cmd_parse_orcpt(value, &orcpt)))
 			cleanup_warn(c,
 				     "ignoring ESMTP argument from Milter or "
@@ -297,8 +296,7 @@ sender_args(struct cleanup *c, struct span rest)
 		if (value.data && span_equal_cstr_nocase(key, "RET") &&
 		    cmd_parse_ret(value) != RET_NONE) {
 			c->env.dsn_ret = cmd_parse_ret(value);
-		} else if (value.data &&
-			   span_equal_cstr_nocase(key, "ENVID") &&
+		} else if (value.data && span_equal_cstr_nocase(key, "ENVID") &&
 			   value.len <= 100 && xtext_decode(value, &envid) &&
 			   strcspn(buf_cstr(&envid), "\r\n") == envid.len) {
 			free(c->env.dsn_envid);
@@ -387,8 +385,8 @@ milter_pass_begin(struct milter_pass *p, struct milter_content *content)
 	p->at = p->body_start;
 	buf_reset(&p->wire);
 	p->wire_used = 0;
-	*content = (struct milter_content){p, give_header, give_body, change,
-					   hold};
+	*content =
+	    (struct milter_content){p, give_header, give_body, change, hold};
 }
 
 /* From here on the content goes into the queue entry. */

@@ -273,14 +273,6 @@ redirect(struct cleanup *c)
 	buf_free(&addr);
 }
 
-/* Those that checks have asked for since the last time. */
-static void
-add_new_bcc(struct cleanup *c)
-{
-	for (; c->bcc_done < c->bcc.n && !cleanup_is_over(c); c->bcc_done++)
-		add_bcc(c, span_of(c->bcc.v[c->bcc_done]));
-}
-
 void
 cleanup_finish_recipients(struct cleanup *c)
 {
@@ -288,7 +280,8 @@ cleanup_finish_recipients(struct cleanup *c)
 		take_extracted(c, c->resent ? &c->extract_resent : &c->extract);
 	if (c->env.n_rcpts == 0)
 		cleanup_fail(c, 550, "5.1.0", "no recipients specified");
-	add_new_bcc(c);
+	for (; c->bcc_done < c->bcc.n && !cleanup_is_over(c); c->bcc_done++)
+		add_bcc(c, span_of(c->bcc.v[c->bcc_done]));
 	if (c->do_bcc && *conf->always_bcc && !cleanup_is_over(c))
 		add_bcc(c, span_of(conf->always_bcc));
 }
@@ -296,7 +289,8 @@ cleanup_finish_recipients(struct cleanup *c)
 void
 cleanup_redirect(struct cleanup *c)
 {
-	add_new_bcc(c);
+	for (; c->bcc_done < c->bcc.n && !cleanup_is_over(c); c->bcc_done++)
+		cleanup_add_rcpt(c, span_of(c->bcc.v[c->bcc_done]), NULL, 0);
 	if (c->redirect.len && !cleanup_is_over(c))
 		redirect(c);
 }

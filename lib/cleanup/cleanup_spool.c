@@ -51,8 +51,7 @@ open_file(struct spool *s)
 	static const char *const folders[] = {"incoming", "/tmp"};
 
 	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
-		s->fd =
-		    open(folders[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		s->fd = open(folders[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 		if (s->fd >= 0)
 			break;
 	}

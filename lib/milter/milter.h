@@ -22,8 +22,8 @@ struct milters;
 
 enum milter_verdict {
 	MILTER_GO,
-	MILTER_HOLD, /* go on, and keep the message in the hold queue */
-	MILTER_DROP, /* say yes, and throw the message away */
+	MILTER_HOLD,  /* go on, and keep the message in the hold queue */
+	MILTER_DROP,  /* say yes, and throw the message away */
 	MILTER_REPLY, /* refuse with the text of milters_reply() */
 };
 

@@ -188,8 +188,9 @@ static bool
 cannot_read(struct milter_conn *c, char after, const char *what)
 {
 	buf_reset(&c->error);
-	buf_printf(&c->error, "can't read %s reply packet %s: ",
-		   milter_event_name(after), what);
+	buf_printf(&c->error,
+		   "can't read %s reply packet %s: ", milter_event_name(after),
+		   what);
 	/* The milter has hung up: Postfix's words for that. */
 	if (errno)
 		buf_printf(&c->error, "%m");

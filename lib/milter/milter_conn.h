@@ -12,13 +12,16 @@
 #include "lib/milter/milter_list.h"
 
 struct milter_conn {
-	int fd;          /* -1: none */
-	struct buf in;   /* bytes that were read, from the first packet on */
-	size_t used;     /* of these, by the packet that was given out */
+	int fd;        /* -1: none */
+	struct buf in; /* bytes that were read, from the first packet on */
+	size_t used;   /* of these, by the packet that was given out */
 	struct buf error;
 };
 
-#define MILTER_CONN_INIT {-1, BUF_INIT, 0, BUF_INIT}
+#define MILTER_CONN_INIT                  \
+	{                                 \
+		-1, BUF_INIT, 0, BUF_INIT \
+	}
 
 /* Within the spec's time limit. Host names are asked of the resolver. */
 bool milter_conn_open(struct milter_conn *c, const struct milter_spec *spec);

@@ -72,8 +72,8 @@ milter_headers_parse(struct milter_headers *h, struct span section, bool own)
 
 		header.len = header_length(section);
 		section = span_from(section, header.len + 1);
-		mine = own && span_equal_cstr_nocase(header_name(header),
-						     "Received");
+		mine = own &&
+		       span_equal_cstr_nocase(header_name(header), "Received");
 		own = own && !mine;
 		insert_at(h, h->n, header, mine);
 	}
@@ -138,8 +138,7 @@ milter_headers_change(struct milter_headers *h, uint32_t index,
 	uint32_t seen = 0;
 
 	for (size_t i = 0; i < h->n; i++) {
-		if (h->v[i].own || !has_name(&h->v[i], name) ||
-		    ++seen < index)
+		if (h->v[i].own || !has_name(&h->v[i], name) || ++seen < index)
 			continue;
 		remove_at(h, i);
 		if (header.len)

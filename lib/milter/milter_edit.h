@@ -33,7 +33,10 @@ struct milter_headers {
 	size_t bytes;
 };
 
-#define MILTER_HEADERS_INIT {NULL, 0, 0, 0}
+#define MILTER_HEADERS_INIT   \
+	{                     \
+		NULL, 0, 0, 0 \
+	}
 
 void milter_headers_free(struct milter_headers *h);
 /* Take a header section apart. own: the first Received: is our own. */

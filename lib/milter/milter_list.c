@@ -43,8 +43,8 @@ parse_inet(struct milter_spec *m, struct span where, struct buf *error)
 	host = span_make(where.data, (size_t)colon);
 	if (host.data[0] == '[' && host.data[host.len - 1] == ']')
 		host = span_make(host.data + 1, host.len - 2);
-	port = mem_strndup(where.data + colon + 1,
-			   where.len - (size_t)colon - 1);
+	port =
+	    mem_strndup(where.data + colon + 1, where.len - (size_t)colon - 1);
 	ok = host.len && sock_port(port, conf->known_tcp_ports, &m->port);
 	free(port);
 	m->host = mem_strndup(host.data, host.len);
@@ -88,8 +88,9 @@ parse_action(struct milter_spec *m, struct span value, struct buf *error)
 			m->action = names[i].action;
 			return true;
 		}
-	return wrong(error, "milter default action is not accept, reject, "
-			    "tempfail, quarantine or shutdown",
+	return wrong(error,
+		     "milter default action is not accept, reject, "
+		     "tempfail, quarantine or shutdown",
 		     value);
 }
 

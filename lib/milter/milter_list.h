@@ -25,13 +25,13 @@ enum milter_default {
 };
 
 struct milter_spec {
-	char *name;      /* "inet:host:port", for messages */
-	char *path;      /* of a UNIX socket, or NULL */
-	char *host;      /* else these */
+	char *name; /* "inet:host:port", for messages */
+	char *path; /* of a UNIX socket, or NULL */
+	char *host; /* else these */
 	int port;
 	int64_t connect_timeout, command_timeout, content_timeout;
 	enum milter_default action;
-	int version;     /* of the protocol: 2, 3, 4, 6 */
+	int version;          /* of the protocol: 2, 3, 4, 6 */
 	bool no_header_reply; /* of the extensions in milter_protocol */
 };
 

@@ -122,7 +122,8 @@ milter_macros_put(struct buf *out, char event, struct span names,
 		  milter_macro_fn macro, void *arg)
 {
 	size_t begun = milter_packet_begin(out, MILTER_MACROS);
-	struct span name, rest = names.data ? names : span_of(configured(event));
+	struct span name,
+	    rest = names.data ? names : span_of(configured(event));
 
 	buf_append_byte(out, event);
 	while (span_next_token(&rest, SEPARATORS, &name)) {

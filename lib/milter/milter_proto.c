@@ -92,10 +92,8 @@ milter_parse_options(struct span data, struct milter_options *o)
 {
 	*o = (struct milter_options){0};
 	if (!take_number(&data, &o->version) ||
-	    !take_number(&data, &o->actions))
-		return false;
-	/* Version 1 had no protocol flags. */
-	if (data.len && !take_number(&data, &o->protocol))
+	    !take_number(&data, &o->actions) ||
+	    !take_number(&data, &o->protocol))
 		return false;
 	while (data.len) {
 		uint32_t stage;
@@ -105,8 +103,12 @@ milter_parse_options(struct span data, struct milter_options *o)
 		    !take_string(&data, &names) ||
 		    names.len > MILTER_SYMBOLS_MAX)
 			return false;
-		if (stage < MILTER_STAGES)
+		if (stage < MILTER_STAGES) {
 			o->symbols[stage] = names;
+		} else {
+			o->unknown_stages++;
+			o->unknown_stage = stage;
+		}
 	}
 	return true;
 }
@@ -135,6 +137,15 @@ milter_parse_reply(char type, struct span data, struct milter_reply *r)
 	case MILTER_QUARANTINE:
 	case MILTER_REPLY_CODE:
 		return take_string(&data, &r->text) && data.len == 0;
+	case MILTER_ACCEPT:
+	case MILTER_CONTINUE:
+	case MILTER_DISCARD:
+	case MILTER_PROGRESS:
+	case MILTER_REJECT:
+	case MILTER_SHUTDOWN:
+	case MILTER_SKIP:
+	case MILTER_TEMPFAIL:
+		return data.len == 0;
 	default:
 		r->text = data;
 		return true;

@@ -118,6 +118,8 @@ bool milter_parse_length(const unsigned char head[4], uint32_t *length);
 struct milter_options {
 	uint32_t version, actions, protocol;
 	struct span symbols[MILTER_STAGES]; /* data NULL: not chosen */
+	unsigned unknown_stages; /* how many of these were not understood */
+	uint32_t unknown_stage;  /* one of them */
 };
 
 /* The answer to MILTER_OPTIONS. false: malformed. */

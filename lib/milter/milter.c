@@ -59,6 +59,7 @@ milters_free(struct milters *m)
 	for (size_t i = 0; i < m->n; i++) {
 		milter_one_say(m, &m->v[i], MILTER_QUIT);
 		milter_conn_close(&m->v[i].conn);
+		buf_free(&m->v[i].pending);
 		buf_free(&m->v[i].reply);
 		for (size_t k = 0; k < MILTER_STAGES; k++)
 			buf_free(&m->v[i].symbols[k]);
@@ -104,7 +105,7 @@ event_for_all(struct milters *m, char event, put_fn put, const void *data)
 		} else if (milter_one_may_send(o, event)) {
 			/* Macros last longer than their event. */
 			buf_truncate(&m->out, milter_one_begin(m, o, event));
-			milter_one_send(m, o, o->spec->command_timeout);
+			milter_one_queue(m, o);
 		}
 		if (v == MILTER_REPLY || v == MILTER_DROP)
 			return v;

@@ -2,6 +2,8 @@
 #include "lib/milter/milter_conn.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -60,6 +62,10 @@ open_inet(const struct milter_spec *spec, int64_t deadline, struct buf *error)
 	else if (error->len == 0)
 		buf_append_cstr(error, "Host not found");
 	sock_addrs_free(&addrs);
+	/* A packet is answered before the next one goes. */
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1},
+			   sizeof(int));
 	errno = err;
 	return fd;
 }

@@ -15,6 +15,7 @@ enum {
 	 * could not be made. */
 	CHANGES_MAX = 200000,
 	CHANGES_MAX_FAILED = 1000,
+	PENDING_MAX = 64 * 1024, /* bytes that wait for company */
 };
 
 #define TEXT_REJECT "550 5.7.1 Command rejected"
@@ -23,11 +24,22 @@ enum {
 #define TEXT_SETUP "451 4.3.5 Server configuration problem - try again later"
 #define TEXT_SHUTDOWN "421 4.7.0 Server closing connection"
 
-bool
-milter_one_send(struct milters *m, struct milter_one *o, int64_t timeout)
+void
+milter_one_queue(struct milters *m, struct milter_one *o)
 {
-	return milter_conn_write(&o->conn, buf_span(&m->out),
-				 io_monotonic() + timeout);
+	buf_append_span(&o->pending, buf_span(&m->out));
+	buf_reset(&m->out);
+}
+
+/* One write for all that has come together. */
+static bool
+send_all(struct milter_one *o, int64_t timeout)
+{
+	bool ok = milter_conn_write(&o->conn, buf_span(&o->pending),
+				    io_monotonic() + timeout);
+
+	buf_reset(&o->pending);
+	return ok;
 }
 
 bool
@@ -44,7 +56,8 @@ milter_one_say(struct milters *m, struct milter_one *o, char event)
 	buf_reset(&m->out);
 	milter_packet_end(&m->out, milter_packet_begin(&m->out, event));
 	/* When it is gone, the next event finds out. */
-	milter_one_send(m, o, o->spec->command_timeout);
+	milter_one_queue(m, o);
+	send_all(o, o->spec->command_timeout);
 }
 
 /* ---- verdicts ---- */
@@ -77,6 +90,7 @@ static enum milter_verdict
 end_with(struct milters *m, struct milter_one *o, enum milter_verdict verdict)
 {
 	milter_conn_close(&o->conn);
+	buf_free(&o->pending);
 	o->state = MILTER_ENDED;
 	o->verdict = verdict;
 	buf_set(&o->reply, buf_span(&m->reply));
@@ -454,15 +468,18 @@ milter_one_finish(struct milters *m, struct milter_one *o, char event,
 	else if (strchr("LNBE", event))
 		timeout = o->spec->content_timeout;
 	milter_packet_end(&m->out, begun);
-	if (!milter_one_send(m, o, timeout)) {
-		if (errno == ETIMEDOUT || (o->protocol & r->no_reply)) {
-			buf_reset(&o->conn.error);
-			buf_printf(&o->conn.error, "can't send %s: %m",
-				   milter_event_name(event));
-			return cannot_talk(m, o);
-		}
-	} else if (o->protocol & r->no_reply) {
+	milter_one_queue(m, o);
+	if ((o->protocol & r->no_reply) && o->pending.len < PENDING_MAX)
 		return MILTER_GO;
+	/* That it has gone shows when the answer does not come. */
+	if (!send_all(o, timeout) &&
+	    (errno == ETIMEDOUT || (o->protocol & r->no_reply))) {
+		buf_reset(&o->conn.error);
+		buf_printf(&o->conn.error, "can't send %s: %m",
+			   milter_event_name(event));
+		return cannot_talk(m, o);
 	}
+	if (o->protocol & r->no_reply)
+		return MILTER_GO;
 	return await_answer(m, o, event, timeout, content);
 }

@@ -17,6 +17,8 @@ enum milter_state {
 struct milter_one {
 	const struct milter_spec *spec;
 	struct milter_conn conn;
+	struct buf pending; /* packets on their way: those that nobody answers
+			       wait for one that somebody does */
 	enum milter_state state;
 	enum milter_verdict verdict; /* of MILTER_ENDED */
 	struct buf reply;
@@ -56,8 +58,8 @@ size_t milter_one_begin(struct milters *m, struct milter_one *o, char event);
 enum milter_verdict milter_one_finish(struct milters *m, struct milter_one *o,
 				      char event, size_t begun,
 				      const struct milter_content *content);
-/* Send what is in m->out. */
-bool milter_one_send(struct milters *m, struct milter_one *o, int64_t timeout);
+/* Let what is in m->out wait for the next packet that is sent. */
+void milter_one_queue(struct milters *m, struct milter_one *o);
 /* A packet without data that nobody answers. */
 void milter_one_say(struct milters *m, struct milter_one *o, char event);
 

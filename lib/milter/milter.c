@@ -80,7 +80,11 @@ milters_abort(struct milters *m)
 		o->skip = 0;
 		if (o->state == MILTER_ACCEPTED)
 			o->state = MILTER_READY;
+		/* A session may idle from here on. */
+		buf_free(&o->pending);
+		milter_conn_rest(&o->conn);
 	}
+	buf_free(&m->out);
 }
 
 /* ---- an event for all ---- */

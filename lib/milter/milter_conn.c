@@ -131,6 +131,15 @@ milter_conn_close(struct milter_conn *c)
 	c->used = 0;
 }
 
+void
+milter_conn_rest(struct milter_conn *c)
+{
+	if (c->used == c->in.len) {
+		buf_free(&c->in);
+		c->used = 0;
+	}
+}
+
 /* ---- packets ---- */
 
 bool

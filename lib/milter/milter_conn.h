@@ -26,6 +26,8 @@ struct milter_conn {
 /* Within the spec's time limit. Host names are asked of the resolver. */
 bool milter_conn_open(struct milter_conn *c, const struct milter_spec *spec);
 void milter_conn_close(struct milter_conn *c);
+/* Give memory back when nothing is waiting in it. */
+void milter_conn_rest(struct milter_conn *c);
 /* deadline: io_monotonic(). */
 bool milter_conn_write(struct milter_conn *c, struct span data,
 		       int64_t deadline);

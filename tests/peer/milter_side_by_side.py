@@ -111,6 +111,18 @@ class Side:
         done = self.mta.run(*argv, input=case["message"])
         return [f"exit {done.returncode}"]
 
+    def wait_for_pickup(self, before):
+        """Until it has taken the message, or is to try again, in which case
+        that shall not be."""
+        maildrop = self.queue + "/maildrop"
+        deadline = time.time() + 8
+        while os.listdir(maildrop) and time.time() < deadline:
+            if "milter-reject" in self.mta.log()[before:]:
+                deadline = min(deadline, time.time() + 0.4)
+            time.sleep(0.03)
+        for name in os.listdir(maildrop):
+            os.unlink(f"{maildrop}/{name}")
+
     def queued(self, qid):
         """Content and envelope of a message in the queue."""
         if self.mine:
@@ -154,10 +166,8 @@ class Side:
         while last not in self.mta.log()[before:] and time.time() < deadline:
             time.sleep(0.03)
         time.sleep(0.08)
-        size = 0
-        while "sendmail" in case and size != len(self.mta.log()):
-            size = len(self.mta.log())
-            time.sleep(0.25)
+        if "sendmail" in case:
+            self.wait_for_pickup(before)
         for m in MILTERS:
             out += [f"{m} {line}" for line in self.milters[m].take()]
         log = self.mta.log()[before:]
@@ -177,9 +187,6 @@ class Side:
             r"(?:smtpd|pickup)\[\d+\]: (\w+): (?:client|uid)=", log)))
         for qid in qids if case.get("queue", True) else ():
             out += ["queue " + line for line in self.queued(qid)]
-        if "sendmail" in case:  # it would be tried again
-            for name in os.listdir(self.queue + "/maildrop"):
-                os.unlink(f"{self.queue}/maildrop/{name}")
         port = self.ports[case.get("listener", "one")]
         return [normal(line.replace(self.scratch, "SCRATCH")
                        .replace(self.queue, "QUEUE"), port, qids) for line in out]

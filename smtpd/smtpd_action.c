@@ -356,8 +356,7 @@ act_restrictions(struct lookup *l, struct why *why)
 			 source_of(l));
 		return rule_config_error(l->s, why);
 	}
-	rules = smtpd_rules_compile_result(source_of(l),
-					   buf_cstr(&l->value));
+	rules = smtpd_rules_compile_result(source_of(l), buf_cstr(&l->value));
 	if (!rules)
 		return rule_config_error(l->s, why);
 	l->s->access_depth++;

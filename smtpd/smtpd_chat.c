@@ -30,7 +30,9 @@ send_line(struct smtpd *s, struct buf *line)
 {
 	if (line->len)
 		utf8_printable(line->data, line->len, '?');
-	if (line->data[0] == '4' || line->data[0] == '5') {
+	/* Of several lines, the last one counts. */
+	if ((line->data[0] == '4' || line->data[0] == '5') &&
+	    (line->len < 4 || line->data[3] != '-')) {
 		s->errors++;
 		smtpd_footer_add(s, line);
 	}

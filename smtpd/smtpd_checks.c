@@ -34,12 +34,6 @@ RULE_FN(check_permit)
 	return VERDICT_OK;
 }
 
-RULE_FN(check_never)
-{
-	UNUSED_ARGS;
-	return VERDICT_DUNNO;
-}
-
 /* smtpd_rules_run() knows it by its function. */
 RULE_FN(check_warn_if_reject)
 {

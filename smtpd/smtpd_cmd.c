@@ -8,6 +8,7 @@
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_tls.h"
 #include "smtpd/smtpd_xclient.h"
@@ -34,11 +35,12 @@ set_helo(struct smtpd *s, struct span arg)
 			s->helo.data[i] = '?';
 }
 
+/* refused: what milters said to it; 421 is the reply then. */
 static bool
-take_helo(struct smtpd *s, struct span arg, bool esmtp)
+take_helo(struct smtpd *s, struct span arg, bool esmtp, const char **refused)
 {
 	struct why why = WHY_INIT;
-	bool ok = true;
+	bool ok = true, again = s->helo.len > 0;
 
 	if (arg.len == 0) {
 		smtpd_reply(s, "501 Syntax: %s hostname",
@@ -46,11 +48,18 @@ take_helo(struct smtpd *s, struct span arg, bool esmtp)
 		return false;
 	}
 	set_helo(s, arg);
+	*refused = smtpd_milter_helo(s);
+	if (*refused && !strncmp(*refused, "421", 3)) {
+		smtpd_milter_reply(s, *refused);
+		return false;
+	}
 	if (!s->unrestricted && !smtpd_access_helo(s, &why)) {
 		smtpd_reply_why(s, &why);
 		buf_free(&s->helo);
 		ok = false;
 	} else {
+		if (again)
+			smtpd_milter_abort(s);
 		smtpd_mail_reset(s);
 		/* As in Postfix: who said EHLO once stays ESMTP. */
 		if (esmtp)
@@ -63,7 +72,9 @@ take_helo(struct smtpd *s, struct span arg, bool esmtp)
 static bool
 cmd_helo(struct smtpd *s, struct span arg)
 {
-	if (!take_helo(s, arg, false))
+	const char *refused;
+
+	if (!take_helo(s, arg, false, &refused))
 		return false;
 	smtpd_reply(s, "250 %s", conf->myhostname);
 	return true;
@@ -105,10 +116,14 @@ static bool
 cmd_ehlo(struct smtpd *s, struct span arg)
 {
 	struct strvec lines = STRVEC_INIT;
+	const char *refused;
 
-	if (!take_helo(s, arg, true))
+	if (!take_helo(s, arg, true, &refused))
 		return false;
 	s->ehlo_off = smtpd_ehlo_discarded(s);
+	/* No mail will be taken, but replies still have enhanced codes. */
+	if (refused && refused[0] == '5')
+		s->ehlo_off = ~(unsigned)EHLO_ENHANCED;
 	strvec_add(&lines, conf->myhostname);
 	offers(s, &lines);
 	for (size_t i = 0; i < lines.n; i++)

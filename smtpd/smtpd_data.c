@@ -13,6 +13,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_drop.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_rules.h"
 #include "smtpd/smtpd_sasl.h"
@@ -294,6 +295,7 @@ pass_envelope(struct smtpd *s)
 	} else {
 		pass_recipients(s);
 		cleanup_prepend_header(m->cleanup, buf_span(&header));
+		smtpd_milter_content(s);
 	}
 	buf_free(&header);
 }
@@ -384,8 +386,11 @@ smtpd_content_end(struct smtpd *s)
 	struct why why = WHY_INIT;
 	bool filtered = s->mail.proxy && !s->mail.discard;
 	bool ok = accept_content(s, &why);
+	const char *refused = ok ? NULL : smtpd_milter_content_reply(s);
 
-	if (!ok) {
+	if (refused) {
+		smtpd_milter_reply(s, refused);
+	} else if (!ok) {
 		smtpd_reply_why(s, &why);
 	} else if (filtered) {
 		ok = smtpd_proxy_end(s);
@@ -409,6 +414,18 @@ show_single_recipient(struct smtpd *s)
 		buf_set_cstr(&s->recipient, s->mail.rcpts[0].address);
 }
 
+static bool
+milters_agree(struct smtpd *s)
+{
+	const char *refused = smtpd_milter_data(s);
+
+	if (!refused)
+		return true;
+	smtpd_milter_reply(s, refused);
+	buf_reset(&s->recipient);
+	return false;
+}
+
 bool
 smtpd_content_permitted(struct smtpd *s)
 {
@@ -422,7 +439,7 @@ smtpd_content_permitted(struct smtpd *s)
 		buf_reset(&s->recipient);
 	}
 	why_free(&why);
-	return ok;
+	return ok && milters_agree(s);
 }
 
 bool

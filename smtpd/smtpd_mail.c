@@ -18,6 +18,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_limits.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_route.h"
 #include "smtpd/smtpd_sasl.h"
@@ -231,10 +232,25 @@ mail_permitted(struct smtpd *s)
 	return ok;
 }
 
+/* The address at the front of arg as the client wrote it, rest behind it. */
+static struct span
+raw_path(struct span arg, struct span rest)
+{
+	return span_trim(span_make(arg.data, arg.len - rest.len));
+}
+
+static bool
+milters_agree(struct smtpd *s, const char *refused)
+{
+	if (refused)
+		smtpd_milter_reply(s, refused);
+	return !refused;
+}
+
 static bool
 take_mail(struct smtpd *s, struct span arg)
 {
-	struct span rest, key, value;
+	struct span rest, key, value, params;
 
 	s->mail.smtputf8 = asks_for_utf8(s, arg);
 	if (smtpd_proxy_is_on(s))
@@ -243,12 +259,15 @@ take_mail(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "501 5.1.7 Bad sender address syntax");
 		return false;
 	}
+	params = rest;
 	while (cmd_next_param(&rest, &key, &value))
 		if (!mail_param(s, key, value))
 			return false;
 	if (undeclared_utf8(s, &s->mail.sender))
 		return false;
-	return mail_permitted(s);
+	return mail_permitted(s) &&
+	       milters_agree(
+		   s, smtpd_milter_mail(s, raw_path(arg, params), params));
 }
 
 bool
@@ -352,7 +371,7 @@ static bool
 take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 {
 	struct why why = WHY_INIT;
-	struct span rest, key, value;
+	struct span rest, key, value, params;
 	bool ok;
 
 	if (!parse_address(s, "RCPT", arg, false, &s->recipient, &rest)) {
@@ -363,6 +382,7 @@ take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 	if (conf->address_verify_sender_ttl > 0 &&
 	    probe_is_sender(buf_span(&s->recipient), io_now()))
 		probe_base_sender(&s->recipient);
+	params = rest;
 	while (cmd_next_param(&rest, &key, &value))
 		if (!rcpt_param(s, p, key, value))
 			return false;
@@ -370,8 +390,14 @@ take_rcpt(struct smtpd *s, struct span arg, struct rcpt_params *p)
 		return false;
 	if (too_many(s))
 		return false;
-	ok = (s->unrestricted || smtpd_access_rcpt(s, &why)) &&
-	     smtpd_data_open(s, &why);
+	ok = s->unrestricted || smtpd_access_rcpt(s, &why);
+	if (!ok)
+		smtpd_milter_rcpt_refused(s, raw_path(arg, params), params,
+					  &why);
+	else if (!milters_agree(
+		     s, smtpd_milter_rcpt(s, raw_path(arg, params), params)))
+		return false;
+	ok = ok && smtpd_data_open(s, &why);
 	if (ok && s->mail.proxy)
 		ok = pass_to_filter(s, arg);
 	if (ok)

@@ -99,9 +99,6 @@ static const struct rule_row rows[] = {
     {"reject_unverified_sender", check_unverified_sender, 0},
 };
 
-/* A permit_ row that is not available never permits. */
-static const struct rule_row never_permits = {"permit_nothing", check_never, 0};
-static const struct restriction no_facts = {"permit_nothing", ARG_NONE, 0};
 /* The name of a class stands for its list. */
 static const struct rule_row class_row = {"restriction class", NULL, 0};
 static const struct restriction class_facts = {"restriction class", ARG_NONE,
@@ -211,20 +208,6 @@ add_policy_rule(struct compile *c, const struct rule_row *row)
 	buf_free(&error);
 }
 
-static void
-add_missing_rule(struct compile *c, const char *name)
-{
-	if (strncmp(name, "permit_", 7)) {
-		complain(c, "restriction %s is not available in this version",
-			 name);
-		return;
-	}
-	log_warn("%s: restriction %s is not available in this version and "
-		 "permits nothing",
-		 c->where, name);
-	add_rule(c->out, &no_facts, &never_permits);
-}
-
 /* "cert_fingerprint, pubkey_fingerprint" */
 static bool
 parse_search_order(struct span text, enum ccert_key *keys)
@@ -315,16 +298,14 @@ add_known_rule(struct compile *c)
 	const struct rule_row *row = find_row(def->name);
 	int64_t seconds = 0;
 
-	if (!row->fn) {
-		add_missing_rule(c, def->name);
-		return;
-	}
 	switch (def->arg) {
 	case ARG_TABLE:
 		add_table_rule(c, row);
 		break;
 	case ARG_ANY:
-		if (c->from_table || !(def->flags & RULE_SERVER))
+		if (row->fn == check_ccert_map)
+			add_ccert_rule(c, row);
+		else if (c->from_table)
 			add_table_rule(c, row);
 		else
 			add_policy_rule(c, row);
@@ -337,10 +318,7 @@ add_known_rule(struct compile *c)
 		add_rule(c->out, def, row)->seconds = (int)seconds;
 		break;
 	default:
-		if (row->fn == check_ccert_map)
-			add_ccert_rule(c, row);
-		else
-			add_rule(c->out, def, row);
+		add_rule(c->out, def, row);
 	}
 }
 

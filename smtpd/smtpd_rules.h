@@ -116,7 +116,6 @@ RULE_FN(check_warn_if_reject);
 RULE_FN(check_defer_if_permit);
 RULE_FN(check_defer_if_reject);
 RULE_FN(check_sleep);
-RULE_FN(check_never);
 RULE_FN(check_mynetworks);
 RULE_FN(check_inet_interfaces);
 RULE_FN(check_permit_auth_destination);

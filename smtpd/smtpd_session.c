@@ -16,6 +16,7 @@
 #include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_limits.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_state.h"
 #include "smtpd/smtpd_tls.h"
 #include "smtpd/smtpd_upstream.h"
@@ -164,6 +165,7 @@ static void
 unknown_command(struct smtpd *s, struct span line, struct span verb)
 {
 	struct smtpd_stat *stat = &s->stats[SMTPD_COMMANDS_MAX - 1];
+	const char *refused;
 
 	s->where = "UNKNOWN";
 	stat->all++;
@@ -172,6 +174,8 @@ unknown_command(struct smtpd *s, struct span line, struct span verb)
 		stat->good++;
 	} else if (looks_like_header(verb) || listed(forbidden, verb)) {
 		refuse_non_smtp(s, line);
+	} else if ((refused = smtpd_milter_unknown(s, verb))) {
+		smtpd_milter_reply(s, refused);
 	} else {
 		smtpd_reply(s, "500 5.5.2 Error: command not recognized");
 	}
@@ -353,7 +357,18 @@ void
 smtpd_session_greet(struct smtpd *s)
 {
 	struct why why = WHY_INIT;
+	const char *refused = smtpd_milter_connect(s);
 
+	if (refused && !strncmp(refused, "421", 3)) {
+		smtpd_reply(s, "421 %s Service unavailable - try again later",
+			    conf->myhostname);
+		return;
+	}
+	if (refused && refused[0] == '5') {
+		smtpd_reply(s, "554 %s ESMTP not accepting connections",
+			    conf->myhostname);
+		return;
+	}
 	s->denied = !s->unrestricted && !smtpd_access_connect(s, &why);
 	if (s->denied)
 		smtpd_reply_why(s, &why);

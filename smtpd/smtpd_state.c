@@ -6,6 +6,7 @@
 #include "lib/base/mem.h"
 #include "smtpd/smtpd_dnsxl.h"
 #include "smtpd/smtpd_drop.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_peer.h"
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_route.h"
@@ -34,6 +35,8 @@ smtpd_mail_reset(struct smtpd *s)
 {
 	struct smtpd_mail *m = &s->mail;
 
+	if (m->active)
+		smtpd_milter_abort(s);
 	if (m->cleanup)
 		cleanup_abort(m->cleanup);
 	if (m->drop)
@@ -97,6 +100,9 @@ void
 smtpd_state_free(struct smtpd *s)
 {
 	smtpd_mail_reset(s);
+	if (s->helo.len)
+		smtpd_milter_abort(s);
+	smtpd_milter_end(s);
 	smtpd_peer_free(&s->peer);
 	free_tls(&s->tls);
 	buf_free(&s->sasl.method);

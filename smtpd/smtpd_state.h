@@ -120,6 +120,7 @@ struct smtpd_mail {
 };
 
 struct smtpd_drop;
+struct smtpd_milter;
 struct smtpd_proxy;
 
 /* What comes before a recipient, and with smtpd_delay_reject waits for it. */
@@ -147,6 +148,7 @@ struct smtpd {
 	struct smtpd_sasl sasl;
 	enum table_status xforward; /* may it be used? */
 	struct smtpd_forward forward;
+	struct smtpd_milter *milter; /* NULL: no milters */
 	bool line_bare_lf;   /* the command in hand ended with a bare LF */
 	bool in_data;        /* the connection was lost within the content */
 	uint64_t data_bytes; /* bytes of that content, in whole lines */
@@ -158,9 +160,9 @@ struct smtpd {
 	bool route_known;
 	struct buf etrn_domain;
 	unsigned n_mails; /* transactions that are over */
-	unsigned errors; /* since the last mail that was taken */
-	unsigned junk;   /* NOOP, RSET, ... likewise */
-	bool pipelining; /* unauthorized, was logged */
+	unsigned errors;  /* since the last mail that was taken */
+	unsigned junk;    /* NOOP, RSET, ... likewise */
+	bool pipelining;  /* unauthorized, was logged */
 	bool hangup;
 	bool denied; /* at the start, without smtpd_delay_reject */
 	struct smtpd_stat stats[SMTPD_COMMANDS_MAX];

@@ -14,6 +14,7 @@
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_limits.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_sasl.h"
 
 enum {
@@ -274,6 +275,8 @@ static void
 forget_clear_text(struct smtpd *s)
 {
 	smtpd_mail_reset(s);
+	if (s->helo.len)
+		smtpd_milter_abort(s);
 	buf_free(&s->helo);
 	smtpd_sasl_forget(s);
 }

@@ -11,9 +11,10 @@
 #include "lib/sys/sock.h"
 #include "lib/table/match_list.h"
 #include "smtpd/smtpd_chat.h"
-#include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_data.h"
+#include "smtpd/smtpd_limits.h"
+#include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_peer.h"
 #include "smtpd/smtpd_session.h"
 
@@ -343,6 +344,7 @@ become(struct smtpd *s, struct xclient *x)
 		buf_set_cstr(&s->sasl.method, "XCLIENT");
 	s->bare = smtpd_bare_policy(s);
 	smtpd_limits_disconnect(s);
+	smtpd_milter_end(s);
 	if (smtpd_limits_connect(s))
 		smtpd_session_greet(s);
 }

@@ -46,6 +46,17 @@ read_drop_headers(struct cleanup_tables *t)
 	}
 }
 
+static void
+open_milters(struct cleanup_tables *t)
+{
+	struct buf error = BUF_INIT;
+
+	if (!milter_list_parse(&t->milters, span_of(conf->non_smtpd_milters),
+			       &error))
+		log_fatal("non_smtpd_milters: %s", buf_cstr(&error));
+	buf_free(&error);
+}
+
 void
 cleanup_open(void)
 {
@@ -74,6 +85,10 @@ cleanup_open(void)
 	t->nested_header_checks =
 	    open_maps("nested_header_checks", conf->nested_header_checks);
 	t->body_checks = open_maps("body_checks", conf->body_checks);
+	t->milter_header_checks =
+	    maps_open("milter_header_checks", conf->milter_header_checks,
+		      TABLE_FOLD_FIXED | TABLE_FOLD_REGEX);
+	open_milters(t);
 }
 
 void
@@ -166,6 +181,8 @@ begin(enum cleanup_origin origin, struct queue_entry *entry)
 	/* Mail that the system writes or forwards itself would loop. */
 	c->do_bcc = outside && c->do_maps;
 	header_reader_init(&c->reader, (size_t)conf->header_size_limit);
+	c->headers_size = -1;
+	cleanup_own_milters(c);
 	return c;
 }
 
@@ -271,8 +288,7 @@ static void
 check_size(struct cleanup *c)
 {
 	if (conf->message_size_limit > 0 && c->origin != CLEANUP_BOUNCE &&
-	    queue_entry_size(c->entry) + (int64_t)c->out.len >
-		conf->message_size_limit)
+	    cleanup_size(c) + (int64_t)c->out.len > conf->message_size_limit)
 		cleanup_fail(c, 552, "5.3.4", "Error: message file too big");
 }
 
@@ -291,7 +307,7 @@ put_body(struct cleanup *c, struct span piece)
 		return;
 	}
 	cleanup_flush(c);
-	queue_write(c->entry, piece);
+	cleanup_put(c, piece);
 }
 
 /* What the header reader took of a line that was no header. */
@@ -431,6 +447,7 @@ free_all(struct cleanup *c)
 	strvec_free(&c->extract);
 	strvec_free(&c->extract_resent);
 	strvec_free(&c->bcc);
+	cleanup_free_milters(c);
 	free(c);
 }
 
@@ -452,6 +469,10 @@ cleanup_end(struct cleanup *c, struct why *why)
 	finish_content(c);
 	if (!cleanup_is_over(c))
 		cleanup_finish_recipients(c);
+	if (!cleanup_is_over(c) && c->milters)
+		cleanup_run_milters(c);
+	if (!cleanup_is_over(c))
+		cleanup_redirect(c);
 	if (!cleanup_is_over(c))
 		cleanup_route(c);
 	if (c->discard) {

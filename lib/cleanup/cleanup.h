@@ -23,6 +23,7 @@
 
 #include "lib/base/span.h"
 #include "lib/dsn/why.h"
+#include "lib/milter/milter.h"
 #include "lib/queue/envelope.h"
 
 enum cleanup_origin {
@@ -58,6 +59,17 @@ void cleanup_recipient(struct cleanup *c, struct span address,
 /* Header lines in front of everything else (Received:, Delivered-To:), whole
  * lines with their LF. Before the first cleanup_content(). Checks see them. */
 void cleanup_prepend_header(struct cleanup *c, struct span lines);
+/*
+ * The session's milters, connected, and at the stage of DATA: the content goes
+ * through them at cleanup_end(). Before the first cleanup_content(). macro
+ * answers for the session. Without this, messages that did not come by SMTP
+ * meet non_smtpd_milters, for which a session is made up.
+ *
+ * When cleanup_end() is false and milters_reply() is not empty, that is the
+ * reply to give.
+ */
+void cleanup_use_milters(struct cleanup *c, struct milters *m,
+			 milter_macro_fn macro, void *arg);
 /* Content with LF line ends, in pieces of any size (a piece may end within
  * a line). */
 void cleanup_content(struct cleanup *c, struct span piece);

@@ -18,6 +18,7 @@ enum {
 struct check {
 	struct cleanup *c;
 	const char *parameter, *kind;
+	bool milter;      /* a header that a milter gave */
 	struct span text; /* the header or line */
 	struct span arg;  /* behind the action's name */
 	struct buf *replacement, *out;
@@ -55,7 +56,8 @@ log_action(const struct check *k, const char *what, const char *dsn,
 	struct buf line = BUF_INIT;
 	size_t n = k->text.len < LOG_TEXT_MAX ? k->text.len : LOG_TEXT_MAX;
 
-	buf_printf(&line, "%s: %s: %s %.*s", k->c->id, what, k->kind, (int)n,
+	buf_printf(&line, "%s: %s%s: %s %.*s", k->c->id,
+		   k->milter ? "milter-header-" : "", what, k->kind, (int)n,
 		   k->text.data);
 	cleanup_append_context(k->c, true, &line);
 	if (dsn || text.len) {
@@ -154,6 +156,12 @@ do_prepend(const struct check *k)
 	if (!good_text(k, "PREPEND"))
 		return CHECK_KEEP;
 	log_action(k, "prepend", NULL, k->arg);
+	if (k->milter) {
+		log_info_as("cleanup",
+			    "warning: the milter_header/body_checks prepend "
+			    "action is not implemented");
+		return CHECK_KEEP;
+	}
 	buf_append_span(k->out, k->arg);
 	buf_append_byte(k->out, '\n');
 	return CHECK_KEEP;
@@ -250,11 +258,39 @@ run_action(struct check *k, struct span value)
 		return CHECK_KEEP;
 	k->arg = span_trim(rest);
 	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++)
-		if (span_equal_cstr_nocase(name, actions[i].name))
+		if (span_equal_cstr_nocase(name, actions[i].name) &&
+		    !(k->milter && actions[i].run == do_pass))
 			return actions[i].run(k);
-	log_info_as("cleanup", "warning: unknown command in %s map: %.*s",
-		    k->parameter, SPAN_ARG(value));
+	log_info_as("cleanup", "warning: %s command in %s map: %.*s",
+		    k->milter ? "unsupported" : "unknown", k->parameter,
+		    SPAN_ARG(value));
 	return CHECK_KEEP;
+}
+
+static enum check_result
+check_text(struct check *k, struct maps *checks)
+{
+	struct buf value = BUF_INIT;
+	struct why why = WHY_INIT;
+	enum check_result result = CHECK_KEEP;
+	enum table_status st;
+
+	if (maps_is_empty(checks) || cleanup_is_over(k->c))
+		return CHECK_KEEP;
+	st = maps_get(checks, k->text, &value, &why);
+	if (st == TABLE_FOUND) {
+		result = run_action(k, span_trim(buf_span(&value)));
+	} else if (st == TABLE_RETRY) {
+		cleanup_warn(k->c,
+			     "%s map lookup problem -- message not accepted, "
+			     "try again later",
+			     k->parameter);
+		cleanup_fail(k->c, 451, "4.3.0",
+			     "Error: queue file write error");
+	}
+	buf_free(&value);
+	why_free(&why);
+	return result;
 }
 
 enum check_result
@@ -268,26 +304,22 @@ cleanup_check(struct cleanup *c, struct maps *checks, const char *parameter,
 			  .text = text,
 			  .replacement = replacement,
 			  .out = out};
-	struct buf value = BUF_INIT;
-	struct why why = WHY_INIT;
-	enum check_result result = CHECK_KEEP;
-	enum table_status st;
 
-	if (maps_is_empty(checks) || cleanup_is_over(c))
-		return CHECK_KEEP;
-	st = maps_get(checks, text, &value, &why);
-	if (st == TABLE_FOUND) {
-		result = run_action(&k, span_trim(buf_span(&value)));
-	} else if (st == TABLE_RETRY) {
-		cleanup_warn(c,
-			     "%s map lookup problem -- message not accepted, "
-			     "try again later",
-			     parameter);
-		cleanup_fail(c, 451, "4.3.0", "Error: queue file write error");
-	}
-	buf_free(&value);
-	why_free(&why);
-	return result;
+	return check_text(&k, checks);
+}
+
+enum check_result
+cleanup_check_milter(struct cleanup *c, struct span header,
+		     struct buf *replacement)
+{
+	struct check k = {.c = c,
+			  .parameter = "milter_header_checks",
+			  .kind = "header",
+			  .milter = true,
+			  .text = header,
+			  .replacement = replacement};
+
+	return check_text(&k, cleanup_tables.milter_header_checks);
 }
 
 /* ---- the body ---- */

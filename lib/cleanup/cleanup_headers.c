@@ -23,8 +23,23 @@ void
 cleanup_flush(struct cleanup *c)
 {
 	if (c->out.len && !cleanup_is_over(c))
-		queue_write(c->entry, buf_span(&c->out));
+		cleanup_put(c, buf_span(&c->out));
 	buf_reset(&c->out);
+}
+
+void
+cleanup_put(struct cleanup *c, struct span data)
+{
+	if (c->spool)
+		spool_write(c->spool, data);
+	else
+		queue_write(c->entry, data);
+}
+
+int64_t
+cleanup_size(const struct cleanup *c)
+{
+	return c->spool ? spool_size(c->spool) : queue_entry_size(c->entry);
 }
 
 /* ---- addresses ---- */
@@ -187,6 +202,8 @@ cleanup_header(struct cleanup *c, struct span header)
 		rewrite_header_scan(header_body(header), extract_address, c);
 	if (is_dropped(def, header_name(header)))
 		goto out;
+	if (c->stage == STAGE_PREPEND && def->id == HEADER_RECEIVED)
+		c->own_received = true;
 	if ((def->flags & (HEADER_ADDR_SENDER | HEADER_ADDR_RECIPIENT)) &&
 	    c->headers != REWRITE_NONE) {
 		put_address_header(c, header);
@@ -347,6 +364,7 @@ on_end(void *arg, bool empty_line, struct span rest)
 		add_missing(c);
 	if (!has(c, HEADER_MESSAGE_ID) && (!added || c->resent))
 		note_message_id(c, "message-id", span_make("<>", 2));
+	c->headers_size = cleanup_size(c) + (int64_t)c->out.len;
 	if (empty_line) {
 		buf_append_byte(&c->out, '\n');
 		c->separated = true;

@@ -8,6 +8,7 @@
 #include "lib/base/htab.h"
 #include "lib/base/strvec.h"
 #include "lib/cleanup/cleanup.h"
+#include "lib/cleanup/cleanup_spool.h"
 #include "lib/mime/header.h"
 #include "lib/mime/mime.h"
 #include "lib/queue/queue.h"
@@ -66,6 +67,17 @@ struct cleanup {
 	/* what checks asked for */
 	struct buf redirect;
 	struct strvec bcc;
+	size_t bcc_done; /* of these, those that are recipients now */
+
+	/* milters: NULL when there are none for this message */
+	struct milters *milters;
+	bool own_milters; /* made here, for mail that is not from SMTP */
+	milter_macro_fn macro; /* of the session */
+	void *macro_arg;
+	struct spool *spool;   /* the content, instead of in the entry */
+	int64_t headers_size;  /* of the content; -1: not known yet */
+	bool own_received;     /* it has the Received: of the caller */
+	struct strvec rewritten; /* recipients, for own_milters */
 };
 
 struct cleanup_tables {
@@ -73,10 +85,11 @@ struct cleanup_tables {
 	struct maps *canonical, *sender_canonical, *recipient_canonical,
 	    *virtual_alias, *sender_bcc, *recipient_bcc;
 	struct maps *header_checks, *mime_header_checks, *nested_header_checks,
-	    *body_checks;
+	    *body_checks, *milter_header_checks;
 	/* message_drop_headers: 1 << enum header_id, and unknown names */
 	uint64_t drop_ids;
 	struct strvec drop_names;
+	struct milter_list milters; /* non_smtpd_milters */
 };
 
 extern struct cleanup_tables cleanup_tables;
@@ -98,6 +111,10 @@ void cleanup_map_problem(struct cleanup *c, const char *parameter,
 extern const struct header_events cleanup_header_events;
 void cleanup_header(struct cleanup *c, struct span header);
 void cleanup_flush(struct cleanup *c);
+/* Into the queue entry, or to where the milters will find it. */
+void cleanup_put(struct cleanup *c, struct span data);
+/* Bytes of content so far. */
+int64_t cleanup_size(const struct cleanup *c);
 
 /* ---- cleanup_checks.c ---- */
 
@@ -115,6 +132,9 @@ enum check_result cleanup_check(struct cleanup *c, struct maps *checks,
 				const char *parameter, const char *kind,
 				struct span text, struct buf *replacement,
 				struct buf *out);
+/* The same for a header that a milter gave, with milter_header_checks. */
+enum check_result cleanup_check_milter(struct cleanup *c, struct span header,
+				       struct buf *replacement);
 /* " from CLIENT; from=<..> to=<..> proto=.. helo=<..>" */
 void cleanup_append_context(const struct cleanup *c, bool protocol,
 			    struct buf *out);
@@ -143,9 +163,40 @@ bool cleanup_expand(struct cleanup *c, struct span addr, struct strvec *list);
 
 /* Rewrite the sender, then take in all recipients received so far. */
 void cleanup_take_envelope(struct cleanup *c);
-/* Recipients that the message itself named; bcc; redirection. */
+/* Recipients that the message itself named; bcc. */
 void cleanup_finish_recipients(struct cleanup *c);
+/* What milter_header_checks added to bcc; redirection. */
+void cleanup_redirect(struct cleanup *c);
+/* One more recipient, in internal form. orcpt may be NULL. */
+void cleanup_add_rcpt(struct cleanup *c, struct span address,
+		      const char *orcpt, int notify);
+/* All that came from this address, as it was received. */
+void cleanup_delete_rcpt(struct cleanup *c, struct span address);
 void cleanup_free_recipients(struct cleanup *c);
+
+/* ---- cleanup_milter.c ---- */
+
+/* non_smtpd_milters, when they are for this message. */
+void cleanup_own_milters(struct cleanup *c);
+/* The message through its milters, then into the queue entry. */
+void cleanup_run_milters(struct cleanup *c);
+/* Say good-bye to the milters that are not the caller's. */
+void cleanup_free_milters(struct cleanup *c);
+
+/* ---- cleanup_milter_edit.c ---- */
+
+struct milter_pass;
+
+/* A message on its way through milters. */
+struct milter_pass *milter_pass_new(struct cleanup *c);
+void milter_pass_free(struct milter_pass *p);
+/* What the next milter is given. */
+void milter_pass_begin(struct milter_pass *p, struct milter_content *content);
+/* The changed message is the message. */
+void milter_pass_store(struct milter_pass *p);
+/* Log "milter-WHAT: WHERE from CLIENT: TEXT; from=<> ..". */
+void cleanup_log_milter(const struct cleanup *c, const char *what,
+			const char *where, bool show_rcpt, const char *text);
 
 /* ---- cleanup_route.c ---- */
 

@@ -11,6 +11,15 @@
 
 /* ---- duplicates ---- */
 
+static void
+make_key(struct buf *key, const char *address, const char *orig_to)
+{
+	buf_printf(key, "%s\n%s", address, orig_to ? orig_to : "");
+	for (size_t i = 0; i < key->len; i++)
+		if (key->data[i] >= 'A' && key->data[i] <= 'Z')
+			key->data[i] = (char)(key->data[i] - 'A' + 'a');
+}
+
 /*
  * Was this recipient seen before? With enable_original_recipient the address
  * as received is part of what counts.
@@ -22,10 +31,7 @@ is_duplicate(struct cleanup *c, const char *address, const char *orig_to)
 	struct buf key = BUF_INIT;
 	bool found;
 
-	buf_printf(&key, "%s\n%s", address, orig_to ? orig_to : "");
-	for (size_t i = 0; i < key.len; i++)
-		if (key.data[i] >= 'A' && key.data[i] <= 'Z')
-			key.data[i] = (char)(key.data[i] - 'A' + 'a');
+	make_key(&key, address, orig_to);
 	if (!c->seen)
 		c->seen = htab_new();
 	found = htab_get(c->seen, buf_span(&key)) != NULL;
@@ -143,6 +149,8 @@ take_rcpt(struct cleanup *c, const struct cleanup_rcpt *in)
 	if (addr.len == 0)
 		goto out;
 	buf_set(&c->last_rcpt, buf_span(&addr));
+	if (c->own_milters)
+		strvec_add_span(&c->rewritten, buf_span(&addr));
 	if (in->orcpt)
 		buf_set_cstr(&orcpt, in->orcpt);
 	else if (in->notify != NOTIFY_NEVER)
@@ -198,22 +206,64 @@ take_extracted(struct cleanup *c, const struct strvec *list)
 	}
 }
 
+static void
+free_rcpt(struct rcpt *r)
+{
+	free(r->address);
+	free(r->orig_to);
+	free(r->dsn_orcpt);
+	free(r->transport);
+	free(r->nexthop);
+	*r = (struct rcpt){0};
+}
+
+void
+cleanup_add_rcpt(struct cleanup *c, struct span address, const char *orcpt,
+		 int notify)
+{
+	struct buf addr = BUF_INIT;
+
+	buf_set(&addr, address);
+	rewrite_address(REWRITE_LOCAL, &addr);
+	if (addr.len)
+		expand_rcpt(c, buf_span(&addr), buf_cstr(&addr), orcpt, notify);
+	buf_free(&addr);
+}
+
+void
+cleanup_delete_rcpt(struct cleanup *c, struct span address)
+{
+	struct envelope *e = &c->env;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		struct rcpt *r = &e->rcpts[i];
+		const char *from = r->orig_to ? r->orig_to : r->address;
+		struct buf key = BUF_INIT;
+
+		if (!span_equal_cstr(address, from)) {
+			e->rcpts[kept++] = *r;
+			continue;
+		}
+		/* It may come again. */
+		make_key(&key, r->address,
+			 conf->enable_original_recipient ? from : NULL);
+		if (c->seen)
+			htab_remove(c->seen, buf_span(&key));
+		buf_free(&key);
+		free_rcpt(r);
+	}
+	e->n_rcpts = kept;
+}
+
 /* REDIRECT: one recipient instead of all. */
 static void
 redirect(struct cleanup *c)
 {
 	struct buf addr = BUF_INIT;
 
-	for (size_t i = 0; i < c->env.n_rcpts; i++) {
-		struct rcpt *r = &c->env.rcpts[i];
-
-		free(r->address);
-		free(r->orig_to);
-		free(r->dsn_orcpt);
-		free(r->transport);
-		free(r->nexthop);
-		*r = (struct rcpt){0};
-	}
+	for (size_t i = 0; i < c->env.n_rcpts; i++)
+		free_rcpt(&c->env.rcpts[i]);
 	c->env.n_rcpts = 0;
 	htab_free(c->seen, NULL);
 	c->seen = NULL;
@@ -230,10 +280,17 @@ cleanup_finish_recipients(struct cleanup *c)
 		take_extracted(c, c->resent ? &c->extract_resent : &c->extract);
 	if (c->env.n_rcpts == 0)
 		cleanup_fail(c, 550, "5.1.0", "no recipients specified");
-	for (size_t i = 0; i < c->bcc.n && !cleanup_is_over(c); i++)
-		add_bcc(c, span_of(c->bcc.v[i]));
+	for (; c->bcc_done < c->bcc.n && !cleanup_is_over(c); c->bcc_done++)
+		add_bcc(c, span_of(c->bcc.v[c->bcc_done]));
 	if (c->do_bcc && *conf->always_bcc && !cleanup_is_over(c))
 		add_bcc(c, span_of(conf->always_bcc));
+}
+
+void
+cleanup_redirect(struct cleanup *c)
+{
+	for (; c->bcc_done < c->bcc.n && !cleanup_is_over(c); c->bcc_done++)
+		cleanup_add_rcpt(c, span_of(c->bcc.v[c->bcc_done]), NULL, 0);
 	if (c->redirect.len && !cleanup_is_over(c))
 		redirect(c);
 }

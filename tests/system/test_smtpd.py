@@ -275,10 +275,6 @@ def test_reload_lets_a_transaction_finish(empty):
 # ---- configuration ----
 
 BAD = [
-    ({"smtpd_restriction_classes": "a", "a": "permit",
-      "smtpd_client_restrictions": "check_sasl_access hash:/x"},
-     r"smtpd_client_restrictions: restriction check_sasl_access is not "
-     r"available in this version"),
     ({"smtpd_relay_restrictions": "", "smtpd_recipient_restrictions": ""},
      r"fatal: in parameter smtpd_relay_restrictions or "
      r"smtpd_recipient_restrictions, specify at least one working instance of: "

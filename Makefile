@@ -17,7 +17,7 @@ endif
 HOSTCC ?= cc
 PYTHON ?= /usr/bin/python3
 
-DAEMONS := master/master master/postlogd smtpd/smtpd smtpd/authd pickup/pickup \
+DAEMONS := master/master master/postlogd smtpd/smtpd smtpd/postscreen smtpd/authd pickup/pickup \
 	qmgr/qmgr qmgr/bounce qmgr/showq conf/lookup smtp/smtp \
 	smtp/resolver local/local local/virtual local/pipe local/spawn
 COMMANDS := master/postfix master/postlog pickup/sendmail pickup/postdrop \

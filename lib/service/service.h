@@ -35,6 +35,7 @@
 
 struct event_base;
 struct pollfd;
+struct service_peer;
 
 enum service_model {
 	SERVICE_SESSIONS,
@@ -129,6 +130,9 @@ bool service_wait_readable(int fd, int seconds);
 int service_poll(struct pollfd *p, size_t n, int64_t deadline);
 /* Started to take over from a process that still works. */
 bool service_renewal(void);
+/* sessions, type pass: who the client in hand is, when a proxy in front of the
+ * service that passed it has said so (lib/service/service_pass.h); else NULL. */
+const struct service_peer *service_passed_peer(void);
 /* -S: no master, one client on standard input and output, uid kept. */
 bool service_standalone(void);
 

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* postscreen - the zombie blocker in front of smtpd. See postscreen(8). */
+#include <event2/event.h>
+#include <malloc.h>
+#include <sys/resource.h>
+
+#include "lib/base/log.h"
+#include "lib/conf/conf.h"
+#include "lib/service/service.h"
+#include "smtpd/postscreen_cache.h"
+#include "smtpd/postscreen_client.h"
+#include "smtpd/postscreen_dnsbl.h"
+
+static bool stopping;
+
+/* Each client takes a descriptor, and one more while it is handed over. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+		rl.rlim_cur = rl.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &rl) < 0)
+			log_warn("setrlimit RLIMIT_NOFILE: %m");
+	}
+}
+
+static void
+init(void)
+{
+	raise_file_limit();
+	postscreen_dnsbl_open();
+	postscreen_access_open();
+	postscreen_text_open();
+	postscreen_engine_open();
+	postscreen_proxy_open();
+	postscreen_start_open();
+	/* Last: the process before gives it up for this one. */
+	postscreen_cache_open();
+}
+
+static void
+start(struct event_base *base)
+{
+	postscreen_dnsbl_start(base);
+	postscreen_cache_start(base);
+}
+
+/* Clients that are here are finished; there is no new one. */
+void
+postscreen_client_gone(void)
+{
+	if (stopping && postscreen_client_count() == 0)
+		service_exit(0);
+}
+
+static void
+stop(void)
+{
+	stopping = true;
+	if (postscreen_client_count() == 0) {
+		postscreen_cache_yield();
+		service_exit(0);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct service def = {
+	    .name = "postscreen",
+	    .model = SERVICE_EVENT,
+	    .flags = SERVICE_SINGLE,
+	    .init = init,
+	    .event_start = start,
+	    .event_client = postscreen_start,
+	    .event_stop = stop,
+	};
+
+	return service_main(argc, argv, &def);
+}

@@ -127,6 +127,16 @@ tell(struct score *s)
 	}
 }
 
+/* What nobody waits for is logged all the same. s may be gone afterwards. */
+static void
+go_on(struct score *s)
+{
+	if (!LIST_EMPTY(&s->watches))
+		tell(s);
+	else if (LIST_EMPTY(&s->queries))
+		score_free(s);
+}
+
 static void
 shorten(int *ttl, int other)
 {
@@ -144,7 +154,7 @@ on_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	while ((q = LIST_FIRST(&s->queries)))
 		query_free(q);
-	tell(s);
+	go_on(s);
 }
 
 /* ---- answers ---- */
@@ -221,7 +231,7 @@ take_answer(struct query *q, const struct ipc_msg *msg)
 		shorten(&s->ttl_absent, (int)ttl);
 	strvec_free(&answers);
 	query_free(q);
-	tell(s);
+	go_on(s);
 }
 
 /* ---- the connection to the resolver ---- */
@@ -412,7 +422,6 @@ postscreen_dnsbl_result(const struct dnsbl_watch *w, struct dnsbl_result *out)
 	out->domain = s->heaviest ? s->heaviest->domain : "";
 }
 
-/* An unwatched score goes; when it is told just now, its timer sees to it. */
 void
 postscreen_dnsbl_drop(struct dnsbl_watch *w)
 {
@@ -420,6 +429,6 @@ postscreen_dnsbl_drop(struct dnsbl_watch *w)
 
 	LIST_REMOVE(w, next);
 	free(w);
-	if (LIST_EMPTY(&s->watches))
+	if (LIST_EMPTY(&s->watches) && LIST_EMPTY(&s->queries))
 		score_free(s);
 }

@@ -86,12 +86,18 @@ judge_dnsbl(struct screen *s)
 	return false;
 }
 
+static bool
+waits_for_silence(const struct screen *s)
+{
+	return screen_tests_due(&s->tests, 1U << TEST_PREGREET) && !s->early;
+}
+
 static void
 finish(struct screen *s)
 {
 	if (!judge_dnsbl(s))
 		return;
-	if (screen_tests_due(&s->tests, 1U << TEST_PREGREET) && !s->early)
+	if (waits_for_silence(s))
 		screen_test_pass(&s->tests, TEST_PREGREET,
 				 io_now() / 1000000 +
 				     conf->postscreen_greet_ttl / 1000000);
@@ -118,8 +124,7 @@ on_dnsbl(void *arg)
 	if (is_allowlisted(s, &r)) {
 		screen_tests_pass_all(&s->tests, dnsbl_until(&r));
 		go_on(s);
-	} else if (r.complete &&
-		   !screen_tests_due(&s->tests, 1U << TEST_PREGREET)) {
+	} else if (r.complete && !waits_for_silence(s)) {
 		finish(s);
 	}
 }
@@ -143,9 +148,11 @@ take_early(struct screen *s, struct span input)
 	s->early = true;
 	if (screen_actions.greet == ACTION_DROP) {
 		postscreen_end_with(s, "521 5.5.1 Protocol error");
-		return;
+	} else if (s->watch) {
+		on_dnsbl(s); /* the lists may still have their say */
+	} else {
+		finish(s);
 	}
-	finish(s);
 }
 
 static void
@@ -164,7 +171,7 @@ on_input(evutil_socket_t fd, short what, void *arg)
 		event_add(s->read, NULL);
 	} else if (n <= 0) {
 		postscreen_hangup(s, phase);
-	} else if (screen_tests_due(&s->tests, 1U << TEST_PREGREET)) {
+	} else if (waits_for_silence(s)) {
 		take_early(s, span_make(input, (size_t)n));
 	}
 	/* else it may speak; smtpd or the engine will read it */

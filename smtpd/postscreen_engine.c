@@ -9,7 +9,6 @@
 #include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
 #include "lib/service/service.h"
-#include "lib/smtp/cmd.h"
 #include "lib/sys/io.h"
 #include "lib/table/match_list.h"
 #include "smtpd/postscreen_line.h"
@@ -136,16 +135,25 @@ static bool
 check_non_smtp(struct screen *s, struct span line)
 {
 	struct screen_talk *t = s->talk;
+	struct buf text = BUF_INIT;
 	struct span verb, arg;
+	bool gone = false;
 
-	cmd_split(line, &verb, &arg);
-	if (t->saw_non_smtp || !is_forbidden(line, verb))
-		return false;
-	t->saw_non_smtp = true;
-	log_info("NON-SMTP COMMAND from %s after %s: %.*s %.*s",
-		 postscreen_who(s), t->where, SPAN_ARG(verb), SPAN_ARG(arg));
-	return punish(s, TEST_NON_SMTP, screen_actions.non_smtp,
-		      "521 5.7.0 Error: I can break rules, too. Goodbye.");
+	buf_set(&text, line);
+	if (text.len)
+		utf8_printable(text.data, text.len, '?');
+	screen_line_split(buf_span(&text), &verb, &arg);
+	if (!t->saw_non_smtp && is_forbidden(buf_span(&text), verb)) {
+		t->saw_non_smtp = true;
+		log_info("NON-SMTP COMMAND from %s after %s: %.*s %.*s",
+			 postscreen_who(s), t->where, SPAN_ARG(verb),
+			 SPAN_ARG(arg));
+		gone =
+		    punish(s, TEST_NON_SMTP, screen_actions.non_smtp,
+			   "521 5.7.0 Error: I can break rules, too. Goodbye.");
+	}
+	buf_free(&text);
+	return gone;
 }
 
 /* ---- one command ---- */
@@ -183,7 +191,7 @@ run_line(struct screen *s, struct span text)
 	struct screen_talk *t = s->talk;
 	struct span verb, arg;
 
-	cmd_split(text, &verb, &arg);
+	screen_line_split(text, &verb, &arg);
 	c = screen_command_find(verb);
 	if (!c && check_non_smtp(s, text))
 		return false;

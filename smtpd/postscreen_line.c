@@ -27,6 +27,34 @@ screen_line_cut(struct span in, size_t max, struct span *line, size_t *used,
 	return SCREEN_LINE_COMPLETE;
 }
 
+static bool
+is_white(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static struct span
+trim(struct span s)
+{
+	while (s.len && is_white(s.data[0]))
+		s = span_from(s, 1);
+	while (s.len && is_white(s.data[s.len - 1]))
+		s.len--;
+	return s;
+}
+
+void
+screen_line_split(struct span line, struct span *verb, struct span *arg)
+{
+	size_t n = 0;
+
+	line = trim(line);
+	while (n < line.len && !is_white(line.data[n]))
+		n++;
+	*verb = span_make(line.data, n);
+	*arg = trim(span_from(line, n));
+}
+
 /* Up to the '>', or else to white space; quotes hide both. */
 static struct span
 first_path(struct span s)
@@ -42,7 +70,7 @@ first_path(struct span s)
 			i++;
 		else if (c == '"')
 			quoted = !quoted;
-		else if (!quoted && (angle ? c == '>' : c == ' ' || c == '\t'))
+		else if (!quoted && (angle ? c == '>' : is_white(c)))
 			return span_make(s.data, i);
 	}
 	return s;
@@ -55,11 +83,11 @@ screen_line_address(struct span arg, const char *word, struct buf *out)
 	struct span path;
 
 	buf_reset(out);
-	arg = span_trim(arg);
+	arg = trim(arg);
 	if (arg.len <= n || !span_starts_nocase(arg, word) ||
 	    arg.data[n] != ':')
 		return false;
-	path = first_path(span_trim(span_from(arg, n + 1)));
+	path = first_path(trim(span_from(arg, n + 1)));
 	/* A source route says nothing. */
 	if (path.len && path.data[0] == '@') {
 		long colon = span_find(path, ':');
@@ -76,7 +104,7 @@ screen_line_is_header(struct span line)
 {
 	size_t n = 0;
 
-	line = span_trim(line);
+	line = trim(line);
 	while (n < line.len && line.data[n] != ':' && line.data[n] != ' ' &&
 	       line.data[n] != '\t')
 		n++;

@@ -24,6 +24,9 @@ enum screen_line {
 enum screen_line screen_line_cut(struct span in, size_t max, struct span *line,
 				 size_t *used, bool *bare);
 
+/* The command word, and what is behind it; only spaces and tabs separate. */
+void screen_line_split(struct span line, struct span *verb, struct span *arg);
+
 /*
  * The argument of MAIL ("FROM") and RCPT ("TO"), behind the command: the
  * address in internal form. false: that word and a colon are missing. An

@@ -11,10 +11,51 @@
 #include "smtpd/postscreen_client.h"
 
 static struct maps *footers, *names;
+static const char *footer_text;
+static bool allowed[256]; /* postscreen_expansion_filter */
+
+/* A default of another parameter's name is not expanded as the rest is: the
+ * text has macros of its own. */
+static const char *
+follow(const char *value, const char *name, const char *other)
+{
+	return span_equal_cstr(span_of(value), name) ? other : value;
+}
+
+/* One character: itself, or \t, \n, \\ or up to three octal digits. */
+static unsigned char
+next_byte(const char **p)
+{
+	static const char letters[] = "abfnrtv", bytes[] = "\a\b\f\n\r\t\v";
+	const char *found;
+	unsigned value = 0;
+
+	if (**p != '\\' || !(*p)[1])
+		return (unsigned char)*(*p)++;
+	(*p)++;
+	found = strchr(letters, **p);
+	if (found) {
+		(*p)++;
+		return (unsigned char)bytes[found - letters];
+	}
+	if (**p < '0' || **p > '7')
+		return (unsigned char)*(*p)++;
+	for (int i = 0; i < 3 && **p >= '0' && **p <= '7'; i++)
+		value = value * 8 + (unsigned)(*(*p)++ - '0');
+	return (unsigned char)value;
+}
 
 void
 postscreen_text_open(void)
 {
+	const char *p =
+	    follow(conf->postscreen_expansion_filter, "$smtpd_expansion_filter",
+		   conf->smtpd_expansion_filter);
+
+	while (*p)
+		allowed[next_byte(&p)] = true;
+	footer_text = follow(conf->postscreen_reject_footer,
+			     "$smtpd_reject_footer", conf->smtpd_reject_footer);
 	footers = maps_open("postscreen_reject_footer_maps",
 			    conf->postscreen_reject_footer_maps,
 			    TABLE_FOLD_FIXED | TABLE_FOLD_REGEX);
@@ -44,7 +85,7 @@ choose(struct span reply, struct buf *template)
 	struct why why = WHY_INIT;
 
 	if (maps_get(footers, reply, template, &why) != TABLE_FOUND)
-		buf_set_cstr(template, conf->postscreen_reject_footer);
+		buf_set_cstr(template, footer_text);
 	why_free(&why);
 }
 
@@ -81,7 +122,7 @@ macro(void *arg, struct span name)
 		return NULL;
 	}
 	for (size_t i = 0; i < value.len; i++) {
-		if (!strchr(conf->postscreen_expansion_filter, value.data[i]))
+		if (!allowed[(unsigned char)value.data[i]])
 			value.data[i] = '_';
 	}
 	return buf_cstr(&value);

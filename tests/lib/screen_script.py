@@ -227,7 +227,7 @@ LINE = re.compile(r"postfix/(postscreen|smtpd|dnsblog|smtp/smtpd|tlsproxy)"
 
 def log_lines(log, address):
     """Those about a client, comparable."""
-    out, blog = [], []
+    out, smtpd, blog = [], [], []
     for line in log.splitlines():
         match = LINE.search(line)
         about = rf"(\[|addr ){re.escape(address)}(\]| )"
@@ -237,6 +237,6 @@ def log_lines(log, address):
         text = re.sub(r" after [\d.e-]+ from ", " after T from ", text)
         text = re.sub(r"^[0-9A-Za-z]{10,}: ", "QID: ", text)
         text = f"L: {match[1]}: {text}"
-        # Answers come in any order, some after the decision.
-        (blog if match[1] == "dnsblog" else out).append(text)
-    return out + sorted(blog)
+        # Processes write in any order, block lists answer in any.
+        {"postscreen": out, "dnsblog": blog}.get(match[1], smtpd).append(text)
+    return out + sorted(smtpd) + sorted(blog)

@@ -59,6 +59,7 @@ postscreen_client_free(struct screen *s)
 		close(s->fd);
 	free(s->blocked);
 	buf_free(&s->out);
+	buf_free(&s->head);
 	free(s);
 	clients--;
 	postscreen_client_gone();

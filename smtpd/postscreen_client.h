@@ -50,7 +50,8 @@ struct screen {
 	struct dnsbl_watch *watch;
 	struct screen_talk *talk;
 	struct pass *pass;
-	struct buf out; /* not written yet */
+	struct buf out;  /* not written yet */
+	struct buf head; /* what came of a proxy's header */
 };
 
 /* Which counts; postscreen_start.c owns them. */

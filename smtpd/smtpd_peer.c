@@ -10,6 +10,8 @@
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "lib/dns/dns.h"
+#include "lib/service/service.h"
+#include "lib/service/service_pass.h"
 
 enum { LOOKUP_SECONDS = 20 };
 
@@ -128,25 +130,46 @@ set_derived(struct smtpd_peer *p)
 		buf_printf(&p->namaddr, ":%s", buf_cstr(&p->port));
 }
 
+/* A service in front has said who it is: the socket is a proxy's. */
+static void
+set_passed(struct smtpd_peer *p, const struct service_peer *peer)
+{
+	struct sock_addr a = peer->client;
+
+	address_text(&a.ss, a.len, &p->addr, &p->port);
+	a = peer->server;
+	address_text(&a.ss, a.len, &p->server_addr, &p->server_port);
+}
+
+static void
+find_own_name(struct smtpd_peer *p)
+{
+	buf_set_cstr(&p->name, "unknown");
+	buf_set_cstr(&p->reverse_name, "unknown");
+	if (conf->smtpd_peername_lookup)
+		find_name(p);
+	else
+		p->name_status = p->reverse_status = PEER_BAD;
+}
+
 void
 smtpd_peer_init(struct smtpd_peer *p, int fd)
 {
+	const struct service_peer *passed = service_passed_peer();
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 
-	if (getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
-	    (ss.ss_family == AF_INET || ss.ss_family == AF_INET6) &&
-	    address_text(&ss, len, &p->addr, &p->port)) {
-		buf_set_cstr(&p->name, "unknown");
-		buf_set_cstr(&p->reverse_name, "unknown");
+	if (passed) {
+		set_passed(p, passed);
+		find_own_name(p);
+	} else if (getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
+		   (ss.ss_family == AF_INET || ss.ss_family == AF_INET6) &&
+		   address_text(&ss, len, &p->addr, &p->port)) {
 		len = sizeof(ss);
 		if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
 			address_text(&ss, len, &p->server_addr,
 				     &p->server_port);
-		if (conf->smtpd_peername_lookup)
-			find_name(p);
-		else
-			p->name_status = p->reverse_status = PEER_BAD;
+		find_own_name(p);
 	} else {
 		buf_set_cstr(&p->name, "localhost");
 		buf_set_cstr(&p->reverse_name, "localhost");

@@ -167,7 +167,8 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/unit/%)
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS) -lcmocka
+	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(LIB) \
+		$(LIBS) -lcmocka
 
 unit: $(UNIT_BIN)
 	@for t in $(UNIT_BIN); do echo "# $$t"; $$t || exit 1; done
@@ -181,7 +182,12 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(LIB) $(LIBS)
+	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ \
+		$(filter %.o,$^) $(LIB) $(LIBS)
+
+# Parts of a program that are tested by themselves.
+$(B)/unit/test_postscreen $(B)/fuzz/fuzz_postscreen: \
+	$(patsubst %,$(B)/obj/smtpd/postscreen_%.o,tests line sites)
 
 # Targets for modules of smtpd.
 SMTPD_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard smtpd/smtpd_*.c))

@@ -27,8 +27,17 @@ enum {
 /* Where Postfix notes, too, when it was last cleaned. */
 static const char last_cleanup[] = "_LAST_CACHE_CLEANUP_COMPLETED_";
 
+/*
+ * Berkeley DB files have one process at a time: ours as long as it runs
+ * (HELD), or, where the administrator wrote proxy: because several services
+ * share the cache, for the time of each access (SHARED). LMDB (FREE) locks by
+ * itself.
+ */
+enum mode { MODE_NONE, MODE_HELD, MODE_SHARED, MODE_FREE };
+
 static struct {
-	struct table *table;
+	enum mode mode;
+	struct table *table; /* SHARED: only during an access */
 	int lock;
 	struct event *timer, *yield;
 	bool cleaning;
@@ -38,11 +47,15 @@ static struct {
 /* ---- one process at a time ---- */
 
 static bool
-take_lock(void)
+set_lock(int command, short type)
 {
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct flock l = {.l_type = type, .l_whence = SEEK_SET};
+	int rc;
 
-	return fcntl(cache.lock, F_SETLK, &l) == 0;
+	do {
+		rc = fcntl(cache.lock, command, &l);
+	} while (rc < 0 && errno == EINTR);
+	return rc == 0;
 }
 
 /* The kernel says who has the lock: no file could be wrong about it. */
@@ -57,18 +70,19 @@ ask_holder(void)
 }
 
 static void
-wait_for_lock(const char *path)
+take_lock(const char *path)
 {
 	cache.lock =
 	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (cache.lock < 0)
 		log_fatal("open %s: %m", path);
-	for (int i = 0; !take_lock(); i++) {
+	if (cache.mode == MODE_SHARED) {
+		set_lock(F_SETLKW, F_WRLCK);
+		return;
+	}
+	for (int i = 0; !set_lock(F_SETLK, F_WRLCK); i++) {
 		if (i == WAIT_MAX)
-			log_fatal("%s: another postscreen uses this cache; "
-				  "postscreen_cache_map needs a file of its "
-				  "own for each line of master.cf",
-				  path);
+			log_fatal("%s: another process uses this cache", path);
 		ask_holder();
 		usleep(WAIT_USEC);
 	}
@@ -85,6 +99,17 @@ map_spec(void)
 	while (span_starts_nocase(span_of(spec), "proxy:"))
 		spec += 6;
 	return spec;
+}
+
+static enum mode
+choose_mode(void)
+{
+	if (!*conf->postscreen_cache_map)
+		return MODE_NONE;
+	if (span_starts_nocase(span_of(map_spec()), "lmdb:"))
+		return MODE_FREE;
+	return map_spec() != conf->postscreen_cache_map ? MODE_SHARED
+							: MODE_HELD;
 }
 
 /* The path of the table, for the lock and a damaged file; NULL: none. */
@@ -140,28 +165,55 @@ become(uid_t uid, gid_t gid)
 		log_fatal("seteuid: %m");
 }
 
+/* Between these two cache.table can be used, when begin says so. */
+static bool
+begin_access(void)
+{
+	if (cache.mode != MODE_SHARED || cache.table)
+		return cache.table;
+	if (!set_lock(F_SETLKW, F_WRLCK))
+		return false;
+	cache.table = table_open(map_spec(), TABLE_WRITE | TABLE_QUIET);
+	if (!table_error(cache.table))
+		return true;
+	log_warn("postscreen_cache_map: %s", table_error(cache.table));
+	table_free(cache.table);
+	cache.table = NULL;
+	set_lock(F_SETLK, F_UNLCK);
+	return false;
+}
+
+static void
+end_access(void)
+{
+	if (cache.mode != MODE_SHARED || !cache.table)
+		return;
+	table_free(cache.table);
+	cache.table = NULL;
+	set_lock(F_SETLK, F_UNLCK);
+}
+
 void
 postscreen_cache_open(void)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct passwd *pw = getpwnam(conf->mail_owner);
 	bool root = geteuid() == 0;
-	char *lock = map_path(".lock");
+	char *lock;
 
-	if (!*conf->postscreen_cache_map) {
-		free(lock);
+	cache.mode = choose_mode();
+	if (cache.mode == MODE_NONE)
 		return;
-	}
 	/* Until the loop runs: a successor asks again. */
 	sigaction(SIGUSR1, &ignore, NULL);
 	/* The folder is the mail owner's; root opens nothing in it. */
 	if (root && pw)
 		become(pw->pw_uid, pw->pw_gid);
-	if (lock)
-		wait_for_lock(lock);
-	if (root && pw)
-		become(pw->pw_uid, pw->pw_gid);
+	lock = map_path(".lock");
+	if (lock && cache.mode != MODE_FREE)
+		take_lock(lock);
 	open_table();
+	end_access();
 	if (root)
 		become(0, 0);
 	free(lock);
@@ -226,12 +278,15 @@ clean_some(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	(void)arg;
-	if (!cache.table)
+	if (!begin_access())
 		return;
 	if (first)
 		cache.retained = cache.dropped = 0;
 	cache.cleaning = true;
-	for (int i = 0; i < CLEAN_BATCH && status == TABLE_FOUND; i++) {
+	/* A place in a shared file is lost between two accesses. */
+	for (int i = 0; (i < CLEAN_BATCH || cache.mode == MODE_SHARED) &&
+			status == TABLE_FOUND;
+	     i++) {
 		status = table_next(cache.table, first, &key, &value, &why);
 		first = false;
 		if (status == TABLE_FOUND)
@@ -239,6 +294,7 @@ clean_some(evutil_socket_t fd, short what, void *arg)
 	}
 	if (status != TABLE_FOUND)
 		end_cleanup(status == TABLE_ABSENT);
+	end_access();
 	schedule(cache.cleaning ? 1000
 				: conf->postscreen_cache_cleanup_interval);
 	buf_free(&key);
@@ -275,14 +331,15 @@ on_yield(evutil_socket_t sig, short what, void *arg)
 void
 postscreen_cache_start(struct event_base *base)
 {
-	if (!cache.table)
+	if (cache.mode == MODE_NONE)
 		return;
-	cache.yield =
-	    event_new(base, SIGUSR1, EV_SIGNAL | EV_PERSIST, on_yield, NULL);
-	event_add(cache.yield, NULL);
+	if (cache.mode == MODE_HELD) {
+		cache.yield = event_new(base, SIGUSR1, EV_SIGNAL | EV_PERSIST,
+					on_yield, NULL);
+		event_add(cache.yield, NULL);
+	}
 	cache.timer = event_new(base, -1, 0, clean_some, NULL);
-	if (conf->postscreen_cache_cleanup_interval > 0 &&
-	    table_has_sequence(cache.table))
+	if (conf->postscreen_cache_cleanup_interval > 0)
 		schedule_first();
 }
 
@@ -294,9 +351,10 @@ postscreen_cache_get(const char *addr, struct buf *entry)
 	struct why why = WHY_INIT;
 
 	buf_reset(entry);
-	if (cache.table &&
+	if (begin_access() &&
 	    table_get(cache.table, span_of(addr), entry, &why) != TABLE_FOUND)
 		buf_reset(entry);
+	end_access();
 	why_free(&why);
 }
 
@@ -305,8 +363,9 @@ postscreen_cache_put(const char *addr, struct span entry)
 {
 	struct why why = WHY_INIT;
 
-	if (cache.table)
+	if (begin_access())
 		table_put(cache.table, span_of(addr), entry, &why);
+	end_access();
 	why_free(&why);
 }
 
@@ -320,6 +379,7 @@ postscreen_cache_yield(void)
 		table_free(cache.table);
 	}
 	cache.table = NULL;
+	cache.mode = MODE_NONE;
 	if (cache.lock >= 0)
 		close(cache.lock);
 	cache.lock = -1;

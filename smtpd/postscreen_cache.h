@@ -3,9 +3,11 @@
  * postscreen_cache - postscreen_cache_map: which client passed what, until
  * when (postscreen_tests.h has the form of an entry).
  *
- * Only one process may have the table open. At a reload the new process asks
- * the old one, which finishes its clients, to let go of it
- * (postscreen_cache_yield()); what those clients pass is not remembered.
+ * A Berkeley DB file is kept open, by one process: at a reload the new process
+ * asks the old one, which finishes its clients, to let go of it
+ * (postscreen_cache_yield()); what those clients pass is not remembered then.
+ * Services that share a cache name it proxy:btree:..., and open it for each
+ * access; lmdb: needs neither.
  */
 #ifndef SMTPD_POSTSCREEN_CACHE_H
 #define SMTPD_POSTSCREEN_CACHE_H

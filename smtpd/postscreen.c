@@ -6,7 +6,7 @@
 
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
-#include "lib/service/service.h"
+#include "lib/service/service_run.h"
 #include "smtpd/postscreen_cache.h"
 #include "smtpd/postscreen_client.h"
 #include "smtpd/postscreen_dnsbl.h"
@@ -55,6 +55,7 @@ postscreen_client_gone(void)
 		service_exit(0);
 }
 
+/* At a reload the next process is not kept waiting for the clients here. */
 static void
 stop(void)
 {
@@ -63,6 +64,7 @@ stop(void)
 		postscreen_cache_yield();
 		service_exit(0);
 	}
+	service_tell_master(SERVICE_SAYS_DRAIN);
 }
 
 int

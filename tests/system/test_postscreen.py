@@ -185,7 +185,7 @@ def test_servers_busy(dns):
                      "all server ports busy", count=2)
         replies = [c.line()[:3] for c in clients]
         assert replies.count("220") == 1
-        assert replies.count("421") == 2
+        assert replies.count("421") in (2, 3)
 
 
 def test_wrong_settings(dns):
@@ -236,7 +236,8 @@ def test_reload_loses_nobody(dns):
 @pytest.mark.parametrize("kind", ["btree", "lmdb", "proxy:btree"])
 def test_cache_lives(dns, kind, tmp_path):
     """Across a restart, and a cleanup."""
-    with Screen(dns, postscreen_cache_map=kind
+    with Screen(dns, postscreen_cache_cleanup_interval="5s",
+                postscreen_cache_map=kind
                 + ":$data_directory/postscreen_cache") as mta:
         mta.talk("127.9.0.1", "QUIT")
         mta.wait_log(r"PASS NEW \[127.9.0.1\]")
@@ -246,7 +247,6 @@ def test_cache_lives(dns, kind, tmp_path):
         assert re.search(r"^127.9.0.1\t\d{10};1;1;1;1$", listing, re.M)
         stale = f"127.9.0.2\t{int(time.time()) - 8 * 86400};1;1;1;1\n"
         mta.command("postmap", "-i", name, input=stale)
-        mta.command("postmap", "-d", "_LAST_CACHE_CLEANUP_COMPLETED_", name)
         subprocess.run(["chown", "-R", "--reference", mta.data, mta.data],
                        check=True)
         mta.start()
@@ -344,7 +344,7 @@ def test_floods(dns):
         assert grown < 16 * 1024
         for c in clients:
             c.sock.close()
-        mta.wait_log("DISCONNECT", count=len(pieces) + 1)
+        mta.wait_log("DISCONNECT", count=len(pieces))
 
 
 def test_slow_drip(dns):

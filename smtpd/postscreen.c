@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* postscreen - the zombie blocker in front of smtpd. See postscreen(8). */
 #include <event2/event.h>
-#include <malloc.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
@@ -12,6 +12,7 @@
 #include "smtpd/postscreen_dnsbl.h"
 
 static bool stopping;
+static struct event *watchdog;
 
 /* Each client takes a descriptor, and one more while it is handed over. */
 static void
@@ -40,11 +41,28 @@ init(void)
 	postscreen_cache_open();
 }
 
+/* The loop must come here before postscreen_watchdog_timeout; SIGALRM ends a
+ * process that hangs, and master starts another one. */
+static void
+feed_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	int64_t usec = conf->postscreen_watchdog_timeout;
+	struct timeval tv = {(time_t)(usec / 3000000), usec / 3 % 1000000};
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	alarm((unsigned)(usec / 1000000));
+	event_add(watchdog, &tv);
+}
+
 static void
 start(struct event_base *base)
 {
 	postscreen_dnsbl_start(base);
 	postscreen_cache_start(base);
+	watchdog = event_new(base, -1, 0, feed_watchdog, NULL);
+	feed_watchdog(-1, 0, NULL);
 }
 
 /* Clients that are here are finished; there is no new one. */

@@ -20,7 +20,7 @@ import screen_script
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = sorted(glob.glob(os.path.join(HERE, "../postscreen/*.txt")))
 LINES = """\
-127.0.0.1:{port} inet n - n - 1 postscreen {over}
+127.0.0.1:{port} inet n - {chroot} - 1 postscreen {over}
 smtpd pass - - n - {smtpd} smtpd
 dnsblog unix - - n - 0 dnsblog
 tlsproxy unix - - n - 0 tlsproxy
@@ -45,14 +45,16 @@ def dns():
 class Screen(postrider.Instance):
     """An instance whose port is postscreen's."""
 
-    def __init__(self, dns, zone="", over="", smtpd="-", lines="", **main):
+    def __init__(self, dns, zone="", over="", smtpd="-", lines="",
+                 chroot="n", **main):
         dns.set(zone)
         port = postrider.free_port()
         settings = dict(SETTINGS,
                         postrider_resolver_servers=f"127.0.0.1@{dns.port}",
                         postrider_resolver_trust_anchor="")
         settings.update(main)
-        text = LINES.format(port=port, over=over, smtpd=smtpd) + lines
+        text = LINES.format(port=port, over=over, smtpd=smtpd,
+                            chroot=chroot) + lines
         super().__init__(port=port, main=settings,
                          master={"smtp inet": text})
 
@@ -116,6 +118,21 @@ def test_mail_passes(dns):
             mta.wait_log(rf"smtpd\[\d+\]: disconnect from unknown\[{source}")
         mta.wait_queue(0)
         assert len(mta.mailbox("daemon")) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+def test_chroot(dns):
+    """As Debian's master.cf has it: cache, lists and smtpd are in reach."""
+    with Screen(dns, "1.0.9.127.bl.test A 127.0.0.2\n", chroot="y",
+                postscreen_dnsbl_sites="bl.test",
+                postscreen_dnsbl_action="drop") as mta:
+        assert mta.talk("127.9.0.1")[0][-1].startswith("S: 521 5.7.1")
+        for expected in ("NEW", "OLD"):
+            assert mta.talk("127.9.0.2", "QUIT")[1] == ["S: 221 2.0.0 Bye"]
+            mta.wait_log(rf"PASS {expected} \[127.9.0.2\]")
+        mta.reload()
+        mta.talk("127.9.0.2", "QUIT")
+        mta.wait_log("PASS OLD", count=2)
 
 
 def test_proxy_header_in_pieces(dns):

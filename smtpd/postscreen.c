@@ -78,10 +78,9 @@ static void
 stop(void)
 {
 	stopping = true;
-	if (postscreen_client_count() == 0) {
-		postscreen_cache_yield();
+	postscreen_cache_stop();
+	if (postscreen_client_count() == 0)
 		service_exit(0);
-	}
 	service_tell_master(SERVICE_SAYS_DRAIN);
 }
 

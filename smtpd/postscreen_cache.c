@@ -384,3 +384,12 @@ postscreen_cache_yield(void)
 		close(cache.lock);
 	cache.lock = -1;
 }
+
+void
+postscreen_cache_stop(void)
+{
+	if (cache.mode == MODE_HELD)
+		postscreen_cache_yield();
+	else if (cache.mode != MODE_NONE)
+		event_del(cache.timer);
+}

@@ -31,5 +31,8 @@ void postscreen_cache_get(const char *addr, struct buf *entry);
 void postscreen_cache_put(const char *addr, struct span entry);
 /* Write what is open, close it. */
 void postscreen_cache_yield(void);
+/* The process has only its last clients: no cleanup any more, and a file that
+ * others wait for, or that a kill would tear, is closed. */
+void postscreen_cache_stop(void);
 
 #endif

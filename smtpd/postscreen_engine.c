@@ -288,17 +288,24 @@ process(struct screen *s)
 	return alive;
 }
 
+/* What is left of the input after a full buffer of replies gets its turn as
+ * soon as they are written. */
 static void
 go_on(struct screen *s)
 {
-	if (!process(s))
-		return;
-	if (s->talk->in.len == 0)
-		buf_free(&s->talk->in);
-	if (postscreen_flush(s))
-		wait_for_client(s);
-	else
-		postscreen_hangup(s, phase);
+	struct screen_talk *t = s->talk;
+
+	do {
+		if (!process(s))
+			return;
+		if (!postscreen_flush(s)) {
+			postscreen_hangup(s, phase);
+			return;
+		}
+	} while (s->out.len == 0 && span_find(buf_span(&t->in), '\n') >= 0);
+	if (t->in.len == 0)
+		buf_free(&t->in);
+	wait_for_client(s);
 }
 
 static void

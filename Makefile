@@ -17,8 +17,8 @@ endif
 HOSTCC ?= cc
 PYTHON ?= /usr/bin/python3
 
-DAEMONS := master/master master/postlogd smtpd/smtpd smtpd/authd smtpd/verify \
-	pickup/pickup \
+DAEMONS := master/master master/postlogd smtpd/smtpd smtpd/postscreen smtpd/authd \
+	smtpd/verify pickup/pickup \
 	qmgr/qmgr qmgr/bounce qmgr/showq conf/lookup smtp/smtp \
 	smtp/resolver local/local local/virtual local/pipe local/spawn
 COMMANDS := master/postfix master/postlog pickup/sendmail pickup/postdrop \
@@ -168,7 +168,8 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/unit/%)
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS) -lcmocka
+	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(LIB) \
+		$(LIBS) -lcmocka
 
 unit: $(UNIT_BIN)
 	@for t in $(UNIT_BIN); do echo "# $$t"; $$t || exit 1; done
@@ -182,7 +183,12 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(LIB) $(LIBS)
+	$(call Q,LINK)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ \
+		$(filter %.o,$^) $(LIB) $(LIBS)
+
+# Parts of a program that are tested by themselves.
+$(B)/unit/test_postscreen $(B)/fuzz/fuzz_postscreen: \
+	$(patsubst %,$(B)/obj/smtpd/postscreen_%.o,tests line sites)
 
 # Targets for modules of smtpd.
 SMTPD_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard smtpd/smtpd_*.c))

@@ -18,7 +18,7 @@ static const char *const no_process[] = {
 /* Programs of Postfix that this version does not have. A file of that name
  * in daemon_directory was left behind by Postfix. */
 static const char *const absent[] = {
-    "postscreen", "qmqpd", "nqmgr", "oqmgr", NULL,
+    "qmqpd", "nqmgr", "oqmgr", NULL,
 };
 
 static bool

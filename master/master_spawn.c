@@ -191,8 +191,11 @@ child_drains(struct child *c)
 	struct service_entry *s = c->svc;
 
 	c->draining = true;
-	if (s && s->current == c)
+	if (s && s->current == c) {
+		/* It needs nobody's place: the next one need not wait. */
+		s->restart_on_exit = false;
 		lose_current(s);
+	}
 }
 
 static struct child *spawn(struct service_entry *s, bool renewal);

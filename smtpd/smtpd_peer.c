@@ -9,6 +9,8 @@
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "lib/dns/dns.h"
+#include "lib/service/service.h"
+#include "lib/service/service_pass.h"
 
 enum { LOOKUP_SECONDS = 20 };
 
@@ -138,10 +140,15 @@ set_local(struct smtpd_peer *p)
 void
 smtpd_peer_init(struct smtpd_peer *p, int fd)
 {
+	const struct service_peer *passed = service_passed_peer();
 	struct sock_addr client, server = {.len = 0};
 
-	if (sock_peer(fd, &client) && (client.ss.ss_family == AF_INET ||
-				       client.ss.ss_family == AF_INET6)) {
+	/* A service in front has said who it is: the socket is a proxy's. */
+	if (passed) {
+		smtpd_peer_set(p, &passed->client, &passed->server);
+	} else if (sock_peer(fd, &client) &&
+		   (client.ss.ss_family == AF_INET ||
+		    client.ss.ss_family == AF_INET6)) {
 		if (!sock_local(fd, &server))
 			server.len = 0;
 		smtpd_peer_set(p, &client, &server);

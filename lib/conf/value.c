@@ -50,6 +50,10 @@ conf_parse_time(const char *text, char dflt_unit, int64_t *usec)
 	int64_t unit;
 	int64_t n;
 
+	/* "5mh" is what ${postscreen_dnsbl_ttl}h makes of "5m". */
+	if (s.len > 2 && conf_time_unit(s.data[s.len - 1]) &&
+	    conf_time_unit(s.data[s.len - 2]))
+		s.len--;
 	if (s.len && conf_time_unit(s.data[s.len - 1])) {
 		unit = conf_time_unit(s.data[s.len - 1]);
 		s.len--;

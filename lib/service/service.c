@@ -166,8 +166,10 @@ parse_arguments(int argc, char **argv, struct service_state *s,
 			o->debug = true;
 			break;
 		case 'i': /* the instance, for ps(1) */
-		case 'l': /* nobody else runs this service */
 		case 'z':
+			break;
+		case 'l': /* nobody else runs this service */
+			s->limit = 1;
 			break;
 		case 'n':
 			s->name = optarg;

@@ -35,6 +35,7 @@
 
 struct event_base;
 struct pollfd;
+struct service_peer;
 
 enum service_model {
 	SERVICE_SESSIONS,
@@ -150,6 +151,9 @@ void *service_shared_memory(size_t size);
  * workers at a time never have the same. -1: no worker. */
 int service_slot(void);
 int service_slot_count(void);
+/* sessions, type pass: who the client in hand is, when a proxy in front of the
+ * service that passed it has said so (lib/service/service_pass.h); else NULL. */
+const struct service_peer *service_passed_peer(void);
 /* -S: no master, one client on standard input and output, uid kept. */
 bool service_standalone(void);
 

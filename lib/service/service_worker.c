@@ -8,11 +8,11 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
+#include "lib/service/service_pass.h"
 #include "lib/service/service_run.h"
 #include "lib/sys/io.h"
 #include "lib/table/table.h"
@@ -27,7 +27,8 @@ static struct {
 	int poke;
 	int epoll;
 	volatile sig_atomic_t asked_to_end;
-	sigset_t wait_mask; /* SIGTERM is delivered only while we wait */
+	struct service_peer peer; /* of the client in hand: type pass */
+	sigset_t wait_mask;       /* SIGTERM is delivered only while we wait */
 } worker = {.number = -1, .epoll = -1};
 
 static void
@@ -54,6 +55,12 @@ int
 service_slot_count(void)
 {
 	return slots_for_limit(service_state.limit);
+}
+
+const struct service_peer *
+service_passed_peer(void)
+{
+	return worker.peer.given ? &worker.peer : NULL;
 }
 
 bool
@@ -131,35 +138,6 @@ watch_listeners(void)
 	}
 }
 
-/* Type pass: the connection's only purpose is to bring a descriptor. */
-static int
-receive_descriptor(int conn)
-{
-	char byte[64];
-	struct iovec iov = {byte, sizeof(byte)};
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr msg = {
-	    .msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = control.space,
-	    .msg_controllen = sizeof(control.space),
-	};
-	struct cmsghdr *c;
-	int fd = -1;
-
-	if (io_wait_readable(conn, io_monotonic() + PASS_USEC) <= 0 ||
-	    recvmsg(conn, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0)
-		return -1;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
 /* EINVAL: master does not want this socket any more, and is about to tell. */
 static void
 accept_failed(void)
@@ -186,7 +164,8 @@ accept_client(int listener)
 	}
 	if (service_state.type != SERVICE_TYPE_PASS)
 		return fd;
-	passed = receive_descriptor(fd);
+	passed =
+	    service_pass_receive(fd, io_monotonic() + PASS_USEC, &worker.peer);
 	close(fd);
 	return passed;
 }

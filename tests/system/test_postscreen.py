@@ -1,0 +1,511 @@
+# SPDX-License-Identifier: MIT
+"""postscreen: the dialogues of tests/postscreen with the answers and log lines
+that Debian's Postfix gave, hand-over, limits, reload, cache, and clients that
+mean no good."""
+import glob
+import os
+import random
+import re
+import resource
+import socket
+import subprocess
+import time
+
+import pytest
+
+import dns_server
+import postrider
+import screen_script
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SCRIPTS = sorted(glob.glob(os.path.join(HERE, "../postscreen/*.txt")))
+LINES = """\
+127.0.0.1:{port} inet n - {chroot} - 1 postscreen {over}
+smtpd pass - - n - {smtpd} smtpd
+dnsblog unix - - n - 0 dnsblog
+tlsproxy unix - - n - 0 tlsproxy
+"""
+SETTINGS = {
+    "myhostname": "mx.example.com",
+    "mynetworks": "127.0.0.2",
+    "postscreen_greet_wait": "2s",
+    "defer_transports": "smtp",
+    "local_recipient_maps": "",
+    "mydestination": "example.com",
+}
+
+
+@pytest.fixture(scope="module")
+def dns():
+    server = dns_server.DnsServer().start()
+    yield server
+    server.stop()
+
+
+class Screen(postrider.Instance):
+    """An instance whose port is postscreen's."""
+
+    def __init__(self, dns, zone="", over="", smtpd="-", lines="",
+                 chroot="n", **main):
+        dns.set(zone)
+        port = postrider.free_port()
+        settings = dict(SETTINGS,
+                        postrider_resolver_servers=f"127.0.0.1@{dns.port}",
+                        postrider_resolver_trust_anchor="")
+        settings.update(main)
+        text = LINES.format(port=port, over=over, smtpd=smtpd,
+                            chroot=chroot) + lines
+        super().__init__(port=port, main=settings,
+                         master={"smtp inet": text})
+
+    def client(self, source="127.9.0.1", timeout=12):
+        c = screen_script.Client(source, ("127.0.0.1", self.port))
+        c.sock.settimeout(timeout)
+        return c
+
+    def talk(self, source, *lines):
+        """Send each and read a reply (first the greeting)."""
+        c = self.client(source)
+        out = [c.reply()]
+        for line in lines:
+            c.send(line.encode() + b"\r\n")
+            out.append(c.reply())
+        c.sock.close()
+        return out
+
+    def screens(self):
+        return self.pids("postscreen")
+
+
+def rss(pid):
+    """Resident memory in KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+
+
+# ---- as Postfix ----
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=os.path.basename)
+def test_dialogues(path, dns, tmp_path):
+    script = screen_script.Script(path)
+    main = dict(script.settings(str(tmp_path)), smtpd_peername_lookup="no")
+    os.chmod(tmp_path, 0o755)
+    with Screen(dns, script.zone, " ".join(script.over), **main) as mta:
+        results = script.play(("127.0.0.1", mta.port))
+        time.sleep(0.5)
+        got = script.record(results, mta.log())
+    with open(path, encoding="utf-8") as f:
+        want = f.read()
+    assert got.split("\n") == want.split("\n")
+
+
+# ---- hand-over ----
+
+def test_mail_passes(dns):
+    """A client that is let through delivers, as if nobody had been there."""
+    with Screen(dns) as mta:
+        for source in ("127.0.0.2", "127.9.0.1"):
+            c = mta.client(source)
+            assert c.reply()[-1].startswith("S: 220 ")
+            for line, code in (("EHLO x", "250"),
+                               ("MAIL FROM:<a@remote.example>", "250"),
+                               ("RCPT TO:<daemon@example.com>", "250"),
+                               ("DATA", "354"),
+                               ("Subject: x\r\n\r\nhi\r\n.", "250"),
+                               ("QUIT", "221")):
+                c.send(line.encode() + b"\r\n")
+                assert c.reply()[-1].startswith("S: " + code), mta.log()
+            mta.wait_log(rf"smtpd\[\d+\]: disconnect from unknown\[{source}")
+        mta.wait_queue(0)
+        assert len(mta.mailbox("daemon")) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+def test_chroot(dns):
+    """As Debian's master.cf has it: cache, lists and smtpd are in reach."""
+    with Screen(dns, "1.0.9.127.bl.test A 127.0.0.2\n", chroot="y",
+                postscreen_dnsbl_sites="bl.test",
+                postscreen_dnsbl_action="drop") as mta:
+        assert mta.talk("127.9.0.1")[0][-1].startswith("S: 521 5.7.1")
+        for expected in ("NEW", "OLD"):
+            assert mta.talk("127.9.0.2", "QUIT")[1] == ["S: 221 2.0.0 Bye"]
+            mta.wait_log(rf"PASS {expected} \[127.9.0.2\]")
+        mta.reload()
+        mta.talk("127.9.0.2", "QUIT")
+        mta.wait_log("PASS OLD", count=2)
+
+
+def test_proxy_header_in_pieces(dns):
+    with Screen(dns, postscreen_upstream_proxy_protocol="haproxy",
+                postscreen_access_list="permit") as mta:
+        c = mta.client()
+        for piece in (b"PROXY TCP4 192.0.2", b".7 192.0.2.8 12", b"34 25\r\n"):
+            c.send(piece)
+            time.sleep(0.1)
+        assert c.reply() == ["S: 220 mx.example.com ESMTP Postfix"]
+        mta.wait_log(r"CONNECT from \[192.0.2.7\]:1234 to \[192.0.2.8\]:25")
+        mta.wait_log(r"smtpd\[\d+\]: connect from unknown\[192.0.2.7\]")
+
+
+def test_no_server(dns):
+    """Without the smtpd line the client hears of it, and postscreen lives."""
+    with Screen(dns, smtpd_service_name="nosuch",
+                postscreen_access_list="permit") as mta:
+        assert mta.talk("127.9.0.1")[0] == [
+            "S: 421 4.3.2 No system resources"]
+        mta.wait_log("warning: connect to private/nosuch: No such file")
+        before = mta.screens()
+        mta.talk("127.9.0.1")
+        assert mta.screens() == before
+
+
+def test_servers_that_die(dns):
+    """Clients wait for an SMTP server; one that dies loses none of them."""
+    with Screen(dns, smtpd="1", postscreen_access_list="permit") as mta:
+        first = mta.client("127.9.0.1")
+        assert first.reply()[0].startswith("S: 220")
+        waiting = [mta.client("127.9.0.2") for _ in range(5)]
+        mta.wait_log(r"ALLOWLISTED \[127.9.0.2\]", count=5)
+        os.kill(max(mta.pids("smtpd")), 9)
+        for c in waiting:
+            assert c.reply()[0].startswith("S: 220"), mta.log()
+            c.send(b"QUIT\r\n")
+            assert c.reply() == ["S: 221 2.0.0 Bye"]
+
+
+# ---- limits ----
+
+def test_limits(dns):
+    with Screen(dns, postscreen_client_connection_count_limit="3",
+                postscreen_pre_queue_limit="10",
+                postscreen_greet_wait="4s") as mta:
+        same = [mta.client("127.9.0.1") for _ in range(4)]
+        assert [c.line()[:3] for c in same] == ["220"] * 3 + ["421"]
+        mta.wait_log(r"NOQUEUE: reject: CONNECT from \[127.9.0.1\]:\d+: "
+                     "too many connections")
+        others = [mta.client(f"127.9.1.{i}") for i in range(1, 9)]
+        assert [c.line()[:3] for c in others] == ["220"] * 6 + ["421"] * 2
+        mta.wait_log("entering STRESS mode with 9 connections")
+        mta.wait_log(r" reject: connect from \[127.9.1.7\]:\d+: "
+                     "all screening ports busy")
+        for c in same + others:
+            c.sock.close()
+        mta.wait_log("leaving STRESS mode with 7 connections")
+        assert mta.client("127.9.0.1").line().startswith("220-")
+
+
+def test_servers_busy(dns):
+    with Screen(dns, smtpd="1", postscreen_post_queue_limit="5") as mta:
+        clients = [mta.client("127.0.0.2", 2) for _ in range(8)]
+        time.sleep(0.5)
+        mta.wait_log(r"NOQUEUE: reject: CONNECT from \[127.0.0.2\]:\d+: "
+                     "all server ports busy", count=2)
+        replies = [c.line()[:3] for c in clients]
+        assert replies.count("220") == 1
+        assert replies.count("421") in (2, 3)
+
+
+def test_wrong_settings(dns):
+    for name, value in (("postscreen_dnsbl_sites", "bl.test*x"),
+                        ("postscreen_greet_action", "refuse"),
+                        ("postscreen_access_list", "permitt"),
+                        ("postscreen_upstream_proxy_protocol", "other")):
+        with Screen(dns, **{name: value}) as mta:
+            c = mta.client()
+            mta.wait_log("fatal: .*" + value.split("*")[0])
+            c.sock.close()
+
+
+# ---- reload and cache ----
+
+def test_reload_loses_nobody(dns):
+    with Screen(dns, postscreen_greet_wait="3s",
+                postscreen_pipelining_enable="yes") as mta:
+        talking = mta.client("127.9.0.1")
+        assert talking.reply()[-1].startswith("S: 220 ")
+        known = mta.talk("127.9.0.2", "RCPT TO:<x>", "QUIT")
+        assert known[-1] == ["S: 221 2.0.0 Bye"]
+        waiting = mta.client("127.9.0.3")
+        old = mta.screens()
+        mta.reload()
+        mta.wait_log(r"reload -- version")
+        deadline = time.time() + 10
+        while set(mta.screens()) == set(old) and time.time() < deadline:
+            time.sleep(0.05)
+        talking.send(b"HELO x\r\n")
+        assert talking.reply() == ["S: 250 mx.example.com"]
+        # The new process has what the old one knew.
+        again = mta.talk("127.9.0.2", "QUIT")
+        assert again == [["S: 220 mx.example.com ESMTP Postfix"],
+                         ["S: 221 2.0.0 Bye"]]
+        mta.wait_log(r"PASS OLD \[127.9.0.2\]")
+        assert waiting.reply()[-1].startswith("S: 220 ")
+        for c in (talking, waiting):
+            c.send(b"QUIT\r\n")
+            assert c.reply() == ["S: 221 2.0.0 Bye"]
+        deadline = time.time() + 10
+        while len(mta.screens()) > 1 and time.time() < deadline:
+            time.sleep(0.05)
+        assert len(mta.screens()) == 1 and mta.screens() != old
+        assert "fatal" not in mta.log()
+
+
+@pytest.mark.parametrize("kind", ["btree", "lmdb", "proxy:btree"])
+def test_cache_lives(dns, kind, tmp_path):
+    """Across a restart, and a cleanup."""
+    with Screen(dns, postscreen_cache_cleanup_interval="5s",
+                postscreen_cache_map=kind
+                + ":$data_directory/postscreen_cache") as mta:
+        mta.talk("127.9.0.1", "QUIT")
+        mta.wait_log(r"PASS NEW \[127.9.0.1\]")
+        mta.stop()
+        name = kind.split(":")[-1] + ":" + mta.data + "/postscreen_cache"
+        listing = mta.command("postmap", "-s", name).stdout
+        assert re.search(r"^127.9.0.1\t\d{10};1;1;1;1$", listing, re.M)
+        stale = f"127.9.0.2\t{int(time.time()) - 8 * 86400};1;1;1;1\n"
+        mta.command("postmap", "-i", name, input=stale)
+        subprocess.run(["chown", "-R", "--reference", mta.data, mta.data],
+                       check=True)
+        mta.start()
+        mta.talk("127.9.0.1", "QUIT")
+        mta.wait_log(r"PASS OLD \[127.9.0.1\]")
+        mta.wait_log(r"cache \S+ full cleanup: retained=1 dropped=1 entries")
+
+
+def test_two_services_share_a_cache(dns):
+    port = postrider.free_port()
+    with Screen(dns, lines=f"127.0.0.1:{port} inet n - n - 1 postscreen\n",
+                postscreen_cache_map="proxy:btree:"
+                "$data_directory/postscreen_cache") as mta:
+        for i in range(3):
+            mta.talk(f"127.9.0.{i + 1}", "QUIT")
+            c = screen_script.Client(f"127.9.0.{i + 1}", ("127.0.0.1", port))
+            assert c.reply() == ["S: 220 mx.example.com ESMTP Postfix"]
+        assert len(mta.screens()) == 2
+        assert mta.log().count("PASS OLD") == 3
+
+
+def test_damaged_cache(dns):
+    with Screen(dns) as mta:
+        mta.talk("127.9.0.1", "QUIT")
+        mta.stop()
+        path = os.path.join(mta.data, "postscreen_cache.db")
+        with open(path, "r+b") as f:
+            f.write(os.urandom(4096))
+        mta.start()
+        assert mta.talk("127.9.0.1", "QUIT")[1] == ["S: 221 2.0.0 Bye"]
+        mta.wait_log("postscreen_cache.db is damaged: moved to")
+
+
+# ---- clients that mean no good ----
+
+def test_many_idle_clients(dns):
+    """Each costs little, and nobody is kept waiting by them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    want = 2000 if hard >= 5000 else 400
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, want + 500), hard))
+    with Screen(dns, postscreen_pre_queue_limit="5000",
+                postscreen_client_connection_count_limit="5000",
+                postscreen_greet_wait="1s",
+                postscreen_pipelining_enable="yes") as mta:
+        mta.talk("127.9.0.1")
+        pid = mta.screens()[0]
+        before = rss(pid)
+        clients = [mta.client("127.9.0.2") for _ in range(want)]
+        for c in clients:
+            assert c.reply()[-1].startswith("S: 220 ")
+        assert mta.talk("127.9.0.3", "QUIT")[1] == ["S: 221 2.0.0 Bye"]
+        grown = rss(pid) - before
+        print(f"{want} idle clients: {grown} KiB")
+        assert grown < want * 4
+        for c in clients:
+            c.sock.close()
+        mta.wait_log("DISCONNECT", count=want)
+        assert mta.screens() == [pid]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+ENGINE = {"postscreen_greet_action": "enforce",
+          "postscreen_client_connection_count_limit": "500",
+          "postscreen_command_time_limit": "3s"}
+
+
+def test_floods(dns):
+    """Lines without end, replies that nobody reads, noise: bounded."""
+    rng = random.Random(4711)
+    with Screen(dns, postscreen_command_count_limit="100000",
+                postscreen_reject_footer="x" * 400, **ENGINE) as mta:
+        mta.talk("127.9.0.1")
+        pid = mta.screens()[0]
+        before = rss(pid)
+        pieces = [b"NOOP " + b"a" * 1000000, b"FOO\r\n" * 20000,
+                  b"\r\n" * 100000, b"\n" * 100000, b"\0" * 50000,
+                  b"EHLO x\r\n" * 20000, b"RCPT TO:<" + b"\"" * 100000,
+                  b"MAIL FROM:<a@b>\r\nRCPT TO:<b@c>\r\nRSET\r\n" * 3000]
+        pieces += [rng.randbytes(20000) for _ in range(20)]
+        clients = []
+        for i, data in enumerate(pieces):
+            c = mta.client(f"127.9.2.{i + 1}")
+            c.sock.setblocking(False)
+            try:
+                while data:
+                    data = data[c.sock.send(data):]
+            except OSError:
+                pass
+            clients.append(c)
+        time.sleep(1)
+        assert mta.talk("127.0.0.2", "QUIT")[1] == ["S: 221 2.0.0 Bye"]
+        assert mta.screens() == [pid]
+        grown = rss(pid) - before
+        print(f"floods: {grown} KiB")
+        assert grown < 16 * 1024
+        for c in clients:
+            c.sock.close()
+        mta.wait_log("DISCONNECT", count=len(pieces))
+
+
+def test_slow_drip(dns):
+    """A byte a second does not move the deadline of a command."""
+    with Screen(dns, **ENGINE) as mta:
+        c = mta.client()
+        c.send(b"X")
+        begin = time.time()
+        c.reply()
+        try:
+            for _ in range(30):
+                time.sleep(0.4)
+                c.sock.sendall(b"X")
+        except OSError:
+            pass
+        mta.wait_log("COMMAND TIME LIMIT from .* after CONNECT")
+        mta.wait_log("DISCONNECT")
+        assert time.time() - begin < 30
+
+
+def test_many_come_and_go(dns):
+    """With answers of block lists on their way."""
+    zone = "*.bl.test DELAY 0.2\n*.bl.test A 127.0.0.2\n"
+    with Screen(dns, zone, postscreen_dnsbl_sites="bl.test b2.test",
+                postscreen_dnsbl_action="drop",
+                postscreen_client_connection_count_limit="500") as mta:
+        mta.talk("127.9.0.1")
+        pid = mta.screens()[0]
+        for i in range(300):
+            c = mta.client(f"127.9.{i % 3}.{i % 50 + 1}")
+            if i % 2:
+                c.sock.close()
+            elif i % 3:
+                c.send(b"EHLO x\r\n")
+                c.sock.close()
+        time.sleep(3)
+        assert mta.talk("127.0.0.2", "QUIT")[1] == ["S: 221 2.0.0 Bye"]
+        assert mta.screens() == [pid]
+
+
+def test_resolver_dies(dns):
+    with Screen(dns, "*.bl.test DROP\n", postscreen_dnsbl_sites="bl.test",
+                postscreen_dnsbl_action="enforce") as mta:
+        c = mta.client("127.9.0.1")
+        mta.wait_log("CONNECT from")
+        for pid in mta.pids("resolver"):
+            os.kill(pid, 9)
+        assert c.reply()[-1].startswith("S: 220 ")
+        pid = mta.screens()
+        assert mta.talk("127.9.0.2", "QUIT")[1] == ["S: 221 2.0.0 Bye"]
+        assert mta.screens() == pid
+
+
+# ---- as the containers have it ----
+
+MAILCOW = {
+    "compatibility_level": "3.6",
+    "postscreen_bare_newline_enable": "no",
+    "postscreen_denylist_action": "drop",
+    "postscreen_cache_cleanup_interval": "24h",
+    "postscreen_cache_map": "proxy:btree:$data_directory/postscreen_cache",
+    "postscreen_dnsbl_action": "enforce",
+    "postscreen_dnsbl_threshold": "6",
+    "postscreen_dnsbl_ttl": "5m",
+    "postscreen_greet_action": "enforce",
+    "postscreen_greet_banner": "$smtpd_banner",
+    "postscreen_greet_ttl": "2d",
+    "postscreen_greet_wait": "3s",
+    "postscreen_non_smtp_command_enable": "no",
+    "postscreen_pipelining_enable": "no",
+    "postscreen_discard_ehlo_keywords": "chunking, silent-discard, smtputf8,"
+                                        " dsn",
+    "postscreen_dnsbl_sites": "wl.test=127.0.[0..255].0*-2 "
+                              "wl.test=127.0.[0..255].[2..3]*-4 "
+                              "ix.test*2 bl.test*2 b2.test=127.0.0.[10;11]*8",
+}
+MAILSERVER = {
+    "postscreen_dnsbl_action": "enforce",
+    "postscreen_dnsbl_sites":
+        "zen.test=127.0.0.[2..11]*3 "
+        "bl.test=127.0.0.[2;14;13;12;11;10] b.test*2 "
+        "list.test=127.0.[0..255].0*-2 list.test=127.0.[0..255].1*-3 "
+        "list.test=127.0.[0..255].[2..3]*-4",
+    "postscreen_dnsbl_threshold": "3",
+    "postscreen_dnsbl_allowlist_threshold": "-1",
+    "postscreen_greet_action": "enforce",
+    "postscreen_bare_newline_action": "enforce",
+    "smtpd_discard_ehlo_keywords": "silent-discard, dsn",
+    "smtputf8_enable": "no",
+    "disable_vrfy_command": "yes",
+}
+
+
+def deliver(mta, source):
+    replies = mta.talk(source, "EHLO x", "MAIL FROM:<a@remote.example>",
+                       "RCPT TO:<daemon@example.com>", "DATA",
+                       "Subject: x\r\n\r\nhi\r\n.", "QUIT")
+    return [r[-1][3:6] for r in replies]
+
+
+GOOD = ["220", "250", "250", "250", "354", "250", "221"]
+
+
+def test_mailcow(dns, tmp_path):
+    (tmp_path / "access.cidr").write_text("127.9.7.0/24 reject\n")
+    os.chmod(tmp_path, 0o755)
+    port = postrider.free_port()
+    lines = (f"127.0.0.1:{port} inet n - n - 1 postscreen\n"
+             "  -o postscreen_upstream_proxy_protocol=haproxy\n"
+             "  -o syslog_name=haproxy\n")
+    zone = ("2.0.9.127.b2.test A 127.0.0.10\n3.0.9.127.bl.test A 127.0.0.2\n"
+            "4.0.9.127.wl.test A 127.0.5.3\n4.0.9.127.b2.test A 127.0.0.11\n")
+    main = dict(MAILCOW, postscreen_access_list="permit_mynetworks, "
+                f"cidr:{tmp_path}/access.cidr")
+    with Screen(dns, zone, lines=lines, **main) as mta:
+        assert deliver(mta, "127.9.0.1") == GOOD
+        assert deliver(mta, "127.9.0.2")[3] == "550"
+        assert deliver(mta, "127.9.0.3") == GOOD
+        assert deliver(mta, "127.9.0.4") == GOOD  # 8 - 4 < 6
+        assert mta.talk("127.9.7.1")[0][0].startswith("S: 521 5.3.2")
+        c = screen_script.Client("127.0.0.2", ("127.0.0.1", port))
+        c.send(b"PROXY TCP4 127.9.0.1 127.0.0.1 1234 25\r\n")
+        assert c.reply() == ["S: 220 mx.example.com ESMTP Postfix"]
+        mta.wait_log(r"haproxy/postscreen\[\d+\]: PASS OLD \[127.9.0.1\]:1234")
+        mta.wait_queue(0)
+        assert len(mta.mailbox("daemon")) == 3
+
+
+def test_docker_mailserver(dns):
+    zone = ("2.0.9.127.zen.test A 127.0.0.4\n"
+            "3.0.9.127.list.test A 127.0.9.3\n3.0.9.127.b.test A 127.0.0.2\n")
+    with Screen(dns, zone, **MAILSERVER) as mta:
+        assert deliver(mta, "127.9.0.1") == GOOD
+        refused = deliver(mta, "127.9.0.2")
+        assert refused[3] == "550"
+        mta.wait_log(r"NOQUEUE: reject: RCPT from \[127.9.0.2\]:\d+: 550 5.7.1"
+                     r" Service unavailable; client \[127.9.0.2\] blocked "
+                     "using zen.test; from=<a@remote.example>, "
+                     "to=<daemon@example.com>, proto=ESMTP, helo=<x>")
+        begin = time.time()
+        assert deliver(mta, "127.9.0.3") == GOOD
+        assert time.time() - begin < 2
+        early = mta.client("127.9.0.5")
+        early.send(b"EHLO ylmf-pc\r\n")
+        early.reply()
+        mta.wait_log(r"PREGREET 14 after [\d.]+ from \[127.9.0.5\]:\d+: "
+                     r"EHLO ylmf-pc\\r\\n$")

@@ -16,6 +16,7 @@ import smtplib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -23,6 +24,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import cgroup  # noqa: E402
 import oracle  # noqa: E402
 import postrider  # noqa: E402
+import tls_ca  # noqa: E402
 
 SINK_PORT = 2600
 MESSAGE_SIZE = 4096
@@ -60,6 +62,13 @@ class Counter:
                 raise TimeoutError(
                     f"{self.count} of {wanted} '{self.text.decode()}'")
             time.sleep(0.02)
+
+
+def tls_settings():
+    folder = tls_ca.folder()
+    return {"smtpd_tls_security_level": "may",
+            "smtpd_tls_cert_file": f"{folder}/ec.pem",
+            "smtpd_tls_key_file": f"{folder}/ec.key"}
 
 
 def common_settings(reuse):
@@ -195,14 +204,71 @@ class Bench:
         finally:
             self.close(system)
 
-    def idle_memory(self, kind):
+    def tls(self, kind, size):
+        """A full handshake a connection; with size, and a message."""
+        system = self.system(kind, dict(
+            common_settings(False), default_transport="discard:bench",
+            relayhost="", **tls_settings()))
+        n = max(self.args.messages // 4, 100)
+
+        def load(count):
+            subprocess.run([sys.executable, os.path.join(HERE, "tls_source.py"),
+                            str(system.port), "8", str(count), str(size),
+                            "to@sink.example.net"], check=True)
+        try:
+            load(40)
+            time.sleep(1)
+            if size:
+                return self.measure(system, n, lambda: load(n))
+            before, start = system.group.cpu(), time.time()
+            load(n)
+            elapsed = time.time() - start
+            return n / elapsed, (system.group.cpu() - before) * 1000 / n
+        finally:
+            self.close(system)
+
+    def signed(self, kind):
+        """Relay through opendkim, which signs."""
+        folder = tempfile.mkdtemp(dir=self.scratch)
+        key = os.path.join(folder, "key")
+        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True,
+                       stderr=subprocess.DEVNULL)
+        port = postrider.free_port()
+        conf = os.path.join(folder, "conf")
+        with open(conf, "w") as out:
+            out.write(f"Socket inet:{port}@127.0.0.1\nMode s\nSyslog no\n"
+                      f"Domain client.example.com\nSelector s\n"
+                      f"KeyFile {key}\nRequireSafeKeys no\n"
+                      "InternalHosts 127.0.0.1\n")
+        filter_ = subprocess.Popen(["opendkim", "-f", "-x", conf],
+                                   stderr=subprocess.DEVNULL)
+        system = self.system(kind, dict(
+            common_settings(False), default_transport="discard:bench",
+            relayhost="", smtpd_milters=f"inet:127.0.0.1:{port}"))
+        n = max(self.args.messages // 4, 100)
+        try:
+            time.sleep(1)
+            self.source(system, "to@sink.example.net", 20)
+            time.sleep(1)
+            return self.measure(system, n, lambda: self.source(
+                system, "to@sink.example.net", n))
+        finally:
+            filter_.kill()
+            filter_.wait()
+            self.close(system)
+
+    def idle_memory(self, kind, tls=False):
         """KiB of private memory per idle SMTP session."""
-        system = self.system(kind, common_settings(False))
+        system = self.system(kind, dict(common_settings(False),
+                                        **(tls_settings() if tls else {})))
         clients = []
         try:
             for _ in range(50):
                 client = smtplib.SMTP("127.0.0.1", system.port, timeout=60)
                 client.ehlo("client.example.com")
+                if tls:
+                    client.starttls()
+                    client.ehlo("client.example.com")
                 clients.append(client)
             time.sleep(1)
             total = serving = 0
@@ -232,7 +298,11 @@ MEASUREMENTS = {
     "relay-reuse": ("relay, connections reused", lambda b, k: b.relay(k, True)),
     "maildir": ("Maildir delivery", lambda b, k: b.maildir(k)),
     "sendmail": ("sendmail submission", lambda b, k: b.sendmail(k)),
+    "tls-handshake": ("TLS handshakes (EC)", lambda b, k: b.tls(k, 0)),
+    "tls-message": ("messages over TLS", lambda b, k: b.tls(k, MESSAGE_SIZE)),
+    "milter": ("messages signed by opendkim", lambda b, k: b.signed(k)),
     "idle": ("private KiB an idle session", lambda b, k: b.idle_memory(k)),
+    "idle-tls": ("the same over TLS", lambda b, k: b.idle_memory(k, True)),
 }
 
 
@@ -250,6 +320,9 @@ def main():
               f"{'msg/s':>7}{'CPU':>7}")
         for name in args.only.split(","):
             title, run = MEASUREMENTS[name]
+            if name == "milter" and not shutil.which("opendkim"):
+                print(f"{title:30} opendkim is not installed")
+                continue
             figures = {"postfix": [], "postrider": []}
             for _ in range(args.rounds):
                 for kind in figures:
@@ -257,7 +330,7 @@ def main():
             (pf, pf_cpu), (pr, pr_cpu) = (
                 tuple(statistics.median(v) for v in zip(*figures[kind]))
                 for kind in ("postfix", "postrider"))
-            if name == "idle":
+            if name.startswith("idle"):
                 print(f"{title:30} {pf:>9.0f}{'':9} {pr:>9.0f}{'':9} "
                       f"{pr / pf:>7.2f}", flush=True)
             else:

@@ -220,6 +220,8 @@ haproxy_parse(struct span in, unsigned families, struct haproxy *h)
 			    in.len < V2_FIXED
 				? "short protocol header"
 				: "missing protocol header terminator");
+	if (line > HAPROXY_MAX)
+		return bad(h, "missing protocol header terminator");
 	h->used = line;
 	return parse_v1(span_make(in.data, line - 1), families, h);
 }

@@ -134,10 +134,17 @@ static void
 test_more(void **state)
 {
 	static const char line[] = "PROXY TCP4 10.1.2.3 10.9.9.9 1234 25\r\n";
-	char endless[HAPROXY_MAX];
+	char endless[HAPROXY_MAX], whole[HAPROXY_MAX + 100];
 	struct haproxy h;
 
 	(void)state;
+	/* A line that is too long is bad however much of it came at once. */
+	memset(whole, ' ', sizeof(whole));
+	memcpy(whole, line, sizeof(line) - 3);
+	whole[sizeof(whole) - 1] = '\n';
+	assert_int_equal(
+	    haproxy_parse(span_make(whole, sizeof(whole)), both, &h),
+	    HAPROXY_BAD);
 	for (size_t i = 0; i < sizeof(line) - 1; i++)
 		assert_int_equal(haproxy_parse(span_make(line, i), both, &h),
 				 HAPROXY_MORE);

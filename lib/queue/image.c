@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/queue/image.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "lib/base/le.h"
 #include "lib/base/mem.h"
 #include "lib/queue/queue_sys.h"
 #include "lib/sys/io.h"
@@ -33,35 +33,19 @@ image_hash(const void *data, size_t len)
 	return XXH3_64bits(len ? data : "", len);
 }
 
-static void
-put64(char *p, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static uint64_t
-get64(const char *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
-
 void
 image_encode(const struct image_header *h, char out[IMAGE_HEADER])
 {
 	memset(out, 0, IMAGE_HEADER);
 	memcpy(out, magic, sizeof(magic));
-	put64(out + AT_FILE, h->file);
-	put64(out + AT_OFFSET, (uint64_t)h->offset);
-	put64(out + AT_CONTENT, (uint64_t)h->content_length);
-	put64(out + AT_ENVELOPE, (uint64_t)h->envelope_length);
-	put64(out + AT_CONTENT_HASH, h->content_hash);
-	put64(out + AT_ENVELOPE_HASH, h->envelope_hash);
+	le_put64(out + AT_FILE, h->file);
+	le_put64(out + AT_OFFSET, (uint64_t)h->offset);
+	le_put64(out + AT_CONTENT, (uint64_t)h->content_length);
+	le_put64(out + AT_ENVELOPE, (uint64_t)h->envelope_length);
+	le_put64(out + AT_CONTENT_HASH, h->content_hash);
+	le_put64(out + AT_ENVELOPE_HASH, h->envelope_hash);
 	memcpy(out + AT_ID, h->id, strnlen(h->id, QUEUE_ID_MAX - 1));
-	put64(out + AT_HASH, image_hash(out, AT_HASH));
+	le_put64(out + AT_HASH, image_hash(out, AT_HASH));
 }
 
 /* An id, then nothing but NUL. */
@@ -82,15 +66,15 @@ image_decode(const char in[IMAGE_HEADER], struct image_header *h)
 	int64_t end;
 
 	if (memcmp(in, magic, sizeof(magic)) != 0 ||
-	    get64(in + AT_HASH) != image_hash(in, AT_HASH) ||
+	    le_get64(in + AT_HASH) != image_hash(in, AT_HASH) ||
 	    !id_ok(in + AT_ID))
 		return false;
-	h->file = get64(in + AT_FILE);
-	h->offset = (int64_t)get64(in + AT_OFFSET);
-	h->content_length = (int64_t)get64(in + AT_CONTENT);
-	h->envelope_length = (int64_t)get64(in + AT_ENVELOPE);
-	h->content_hash = get64(in + AT_CONTENT_HASH);
-	h->envelope_hash = get64(in + AT_ENVELOPE_HASH);
+	h->file = le_get64(in + AT_FILE);
+	h->offset = (int64_t)le_get64(in + AT_OFFSET);
+	h->content_length = (int64_t)le_get64(in + AT_CONTENT);
+	h->envelope_length = (int64_t)le_get64(in + AT_ENVELOPE);
+	h->content_hash = le_get64(in + AT_CONTENT_HASH);
+	h->envelope_hash = le_get64(in + AT_ENVELOPE_HASH);
 	memcpy(h->id, in + AT_ID, QUEUE_ID_MAX);
 	return h->offset >= 0 && h->content_length >= 0 &&
 	       h->envelope_length > 0 &&

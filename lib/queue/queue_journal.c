@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/queue/queue_journal.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <xxhash.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/le.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/queue/queue_sys.h"
@@ -29,64 +29,32 @@ enum {
 static const char magic[8] = "PRJRNL1\n";
 
 static void
-put32(char *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static void
-put64(char *p, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static uint32_t
-get32(const char *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le32toh(v);
-}
-
-static uint64_t
-get64(const char *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
-
-static void
 encode_header(uint64_t number, char out[HEADER])
 {
 	memcpy(out, magic, sizeof(magic));
-	put64(out + 8, number);
-	put64(out + 16, XXH3_64bits(out, 16));
+	le_put64(out + 8, number);
+	le_put64(out + 16, XXH3_64bits(out, 16));
 }
 
 static void
 encode_record(const struct journal_record *r, uint64_t seed, char out[RECORD])
 {
-	put32(out, r->type);
-	put32(out + 4, r->index);
-	put64(out + 8, r->file);
-	put64(out + 16, (uint64_t)r->offset);
-	put64(out + HASHED, XXH3_64bits_withSeed(out, HASHED, seed));
+	le_put32(out, r->type);
+	le_put32(out + 4, r->index);
+	le_put64(out + 8, r->file);
+	le_put64(out + 16, (uint64_t)r->offset);
+	le_put64(out + HASHED, XXH3_64bits_withSeed(out, HASHED, seed));
 }
 
 static bool
 decode_record(const char *in, uint64_t seed, struct journal_record *r)
 {
-	if (get64(in + HASHED) != XXH3_64bits_withSeed(in, HASHED, seed))
+	if (le_get64(in + HASHED) != XXH3_64bits_withSeed(in, HASHED, seed))
 		return false;
-	r->type = get32(in);
-	r->index = get32(in + 4);
-	r->file = get64(in + 8);
-	r->offset = (int64_t)get64(in + 16);
+	r->type = le_get32(in);
+	r->index = le_get32(in + 4);
+	r->file = le_get64(in + 8);
+	r->offset = (int64_t)le_get64(in + 16);
 	return r->offset >= 0;
 }
 
@@ -98,9 +66,9 @@ journal_parse(struct span data, uint64_t *number, journal_fn fn, void *arg)
 
 	*number = 0;
 	if (data.len < HEADER || memcmp(data.data, magic, sizeof(magic)) != 0 ||
-	    get64(data.data + 16) != XXH3_64bits(data.data, 16))
+	    le_get64(data.data + 16) != XXH3_64bits(data.data, 16))
 		return 0;
-	*number = get64(data.data + 8);
+	*number = le_get64(data.data + 8);
 	data = span_from(data, HEADER);
 	while (data.len >= RECORD &&
 	       decode_record(data.data, *number + n, &r)) {

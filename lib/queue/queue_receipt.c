@@ -2,7 +2,6 @@
 #include "lib/queue/queue_receipt.h"
 
 #include <dirent.h>
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "lib/base/le.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/queue/queue_own.h"
@@ -25,44 +25,28 @@ enum { HASHED = 64 };
 
 /* ---- records ---- */
 
-static void
-put64(char *p, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static uint64_t
-get64(const char *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
-
 void
 receipt_encode(const struct receipt *r, char out[RECEIPT_BYTES])
 {
 	memset(out, 0, RECEIPT_BYTES);
 	memcpy(out, r->id, strnlen(r->id, QUEUE_ID_MAX - 1));
-	put64(out + 40, r->index);
-	put64(out + 48, r->file);
-	put64(out + 56, (uint64_t)r->offset);
-	put64(out + HASHED, XXH3_64bits(out, HASHED));
+	le_put64(out + 40, r->index);
+	le_put64(out + 48, r->file);
+	le_put64(out + 56, (uint64_t)r->offset);
+	le_put64(out + HASHED, XXH3_64bits(out, HASHED));
 }
 
 bool
 receipt_decode(const char in[RECEIPT_BYTES], struct receipt *r)
 {
-	if (get64(in + HASHED) != XXH3_64bits(in, HASHED) ||
-	    get64(in + 40) > UINT32_MAX)
+	if (le_get64(in + HASHED) != XXH3_64bits(in, HASHED) ||
+	    le_get64(in + 40) > UINT32_MAX)
 		return false;
 	memcpy(r->id, in, QUEUE_ID_MAX);
 	r->id[QUEUE_ID_MAX - 1] = '\0';
-	r->index = (uint32_t)get64(in + 40);
-	r->file = get64(in + 48);
-	r->offset = (int64_t)get64(in + 56);
+	r->index = (uint32_t)le_get64(in + 40);
+	r->file = le_get64(in + 48);
+	r->offset = (int64_t)le_get64(in + 56);
 	return r->offset >= 0 && queue_id_valid(span_of(r->id));
 }
 

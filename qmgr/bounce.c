@@ -133,8 +133,11 @@ answer(struct ipc *c, struct receipt_slot *slot,
 	/* qmgr hears of the notice when it has the answer. */
 	cleanup_hold_back();
 	ok = bounce_write(req, &id, &why);
+	/* Before the log: until it is on record a crash makes a second one. */
 	if (ok)
 		write_receipts(slot, req);
+	if (id.len)
+		bounce_log(req, &id);
 	ipc_begin(c, MSG_STATUS);
 	ipc_put_num(c, A_STATUS, ok ? 0 : 1);
 	if (ok && id.len > 0)

@@ -43,5 +43,7 @@ struct bounce_request {
  */
 bool bounce_write(const struct bounce_request *req, struct buf *id,
 		  struct why *why);
+/* The line about a notice that was written. */
+void bounce_log(const struct bounce_request *req, const struct buf *id);
 
 #endif

@@ -267,6 +267,13 @@ enqueue(struct work *w, struct buf *id, struct why *why)
 	return cleanup_end(c, why);
 }
 
+void
+bounce_log(const struct bounce_request *req, const struct buf *id)
+{
+	log_info("%s: %s: %s", req->queue_id, kinds[req->kind].logged,
+		 buf_cstr(id));
+}
+
 bool
 bounce_write(const struct bounce_request *req, struct buf *id, struct why *why)
 {
@@ -286,10 +293,7 @@ bounce_write(const struct bounce_request *req, struct buf *id, struct why *why)
 		return true;
 	}
 	ok = enqueue(&w, id, why);
-	if (ok)
-		log_info("%s: %s: %s", req->queue_id, kinds[req->kind].logged,
-			 buf_cstr(id));
-	else
+	if (!ok)
 		buf_reset(id);
 	work_free(&w);
 	return ok;

@@ -15,7 +15,8 @@ POSTCONF = os.path.join(os.environ["B"], "sbin", "postconf")
 # Defaults that are meant to differ, and names that are newer.
 DIFFERENT = re.compile(
     r"^(alias_maps|process_id|smtpd_forbid_bare_newline(_exclusions)?|"
-    r"maillog_file_permissions|postrider_\w+|local_recipient_maps|proxy_read_maps) =")
+    r"maillog_file_permissions|smtpd_client_ipv[46]_prefix_length|"
+    r"postrider_\w+|local_recipient_maps|proxy_read_maps) =")
 MAINS = sorted(m for m in glob.glob(GOLDEN + "/*.main.cf")
                if not os.path.basename(m).startswith("edit-"))
 

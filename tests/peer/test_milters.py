@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Real milters: opendkim signs and verifies, opendmarc reads what it found."""
+"""Real milters: opendkim signs and verifies, opendmarc reads what it found,
+rspamd refuses."""
 import os
 import re
 import shutil
@@ -230,3 +231,61 @@ def smtp_refused(mta):
     with mta.smtp() as client:
         client.ehlo("client.example.com")
         return client.docmd("MAIL", "FROM:<a@example.com>")[0] == 451
+
+
+RSPAMD = """\
+options {{
+  pidfile = "{dir}/pid"; rundir = "{dir}"; dbdir = "{dir}";
+  tempdir = "{dir}"; cores_dir = "{dir}"; hs_cache_dir = "{dir}";
+  control_socket = "{dir}/control mode=0600"; url_tld = "{dir}/tld";
+  disable_hyperscan = true; filters = ""; enable_test_patterns = true;
+  dns {{ nameserver = "127.0.0.1:1"; timeout = 0.1s; retransmits = 1; }}
+}}
+logging {{ type = "console"; level = "info"; }}
+actions {{ reject = 15; add_header = 6; }}
+worker "rspamd_proxy" {{
+  bind_socket = "127.0.0.1:{port}"; count = 1; timeout = 20s; milter = yes;
+  upstream "local" {{ self_scan = yes; default = yes; }}
+}}
+"""
+TEST_PATTERN = (b"%sJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-"
+                b"EMAIL*C.34X")
+
+
+def test_rspamd(tmp_path, sink):
+    """The patterns that are spam to every scanner: one is refused, one gets a
+    header; all else gets through as it came, local mail too."""
+    folder = tmp_path / "rspamd"
+    folder.mkdir()
+    (folder / "tld").write_text("com\n")
+    port = postrider.free_port()
+    conf = folder / "rspamd.conf"
+    conf.write_text(RSPAMD.format(dir=folder, port=port))
+    daemon = Daemon([program("rspamd"), "-f", "-i", "-c", str(conf)], port,
+                    tmp_path / "rspamd.log")
+    try:
+        with run(tmp_path, sink, f"inet:127.0.0.1:{port}",
+                 milter_mail_macros="i {mail_addr} {client_addr} "
+                 "{client_name} {auth_authen}") as mta:
+            assert smtp(mta)[0] == 250
+            got = delivered(mta, "bob")
+            assert b"\nX-Spam" not in got
+            assert got.endswith(b"body\n.\nlast line  \n\n\n"), got
+            spam = MESSAGE.replace(b"last line", TEST_PATTERN % b"X")
+            assert smtp(mta, spam) == (554, b"5.7.1 Gtube pattern")
+            mta.wait_log(
+                r"cleanup\[\d+\]: \w+: milter-reject: END-OF-MESSAGE from "
+                r"unknown\[127\.0\.0\.1\]: 5\.7\.1 Gtube pattern; "
+                r"from=<alice@example\.com> to=<bob@example\.com> "
+                r"proto=ESMTP helo=<client\.example\.com>")
+            mark = MESSAGE.replace(b"last line", TEST_PATTERN % b"Y")
+            assert smtp(mta, mark)[0] == 250
+            assert b"\nX-Spam: Yes\n" in delivered(mta, "bob", 2)
+            mta.sendmail("bob@example.com", b"From: alice@example.com\n"
+                         b"Subject: local\n\nhello\n")
+            delivered(mta, "bob", 3)
+            mta.wait_queue(0)
+            assert not re.search(r"(smtpd|pickup|cleanup)\[\d+\]: warning:",
+                                 mta.log())
+    finally:
+        daemon.stop()

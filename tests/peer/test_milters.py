@@ -173,6 +173,31 @@ def test_sign_and_verify(tmp_path, key, sink):
         verify.stop()
 
 
+def test_daemon_name_tells_who_signs(tmp_path, key, sink):
+    """As sites have it: what comes in on the line for users is signed, what
+    comes from the world is verified, by one milter."""
+    port, daemon = opendkim(key, "sv", "InternalHosts 192.0.2.1\n"
+                            "MTA ORIGINATING\n")
+    users = postrider.free_port()
+    try:
+        with run(tmp_path, sink, f"inet:localhost:{port}") as mta:
+            with open(os.path.join(mta.config, "master.cf"), "a") as lines:
+                lines.write(f"127.0.0.1:{users} inet n - n - - smtpd\n"
+                            "  -o syslog_name=postfix/submission\n"
+                            "  -o milter_macro_daemon_name=ORIGINATING\n")
+            mta.reload()
+            world = mta.port
+            for n, (mta.port, signed) in enumerate(((world, False),
+                                                    (users, True))):
+                postrider.connect(mta.port).close()
+                assert smtp(mta)[0] == 250
+                got = delivered(mta, "bob", n + 1)
+                assert (b"DKIM-Signature: v=1;" in got) is signed, got
+                assert (b"dkim=none" in got) is not signed, got
+    finally:
+        daemon.stop()
+
+
 def test_opendmarc(tmp_path, key, sink):
     """Two milters in a row: opendmarc sees what opendkim put in."""
     checker, verify = opendkim(key, "v", "InternalHosts 192.0.2.1\n"

@@ -172,6 +172,93 @@ echo WELL
     assert "WELL" in out
 
 
+def test_tutorial_with_dovecots_own_files():
+    """The files that Debian's Dovecot installs, changed where a tutorial says;
+    its settings at the end of main.cf. The mail is read by IMAP."""
+    need("/usr/lib/dovecot/auth", "/usr/lib/dovecot/imap", "swaks", "msmtp",
+         "/etc/dovecot/conf.d/10-master.conf")
+    out = host.run(r"""
+ip addr add 192.0.2.10/24 dev lo
+useradd -m berta && echo berta:ge-heim | chpasswd
+useradd -m otto && echo otto:otto-pw | chpasswd
+install_postrider
+postconf -e 'myhostname = mail.example.com' 'mydomain = example.com' \
+	'myorigin = $mydomain' 'inet_interfaces = all' 'inet_protocols = ipv4' \
+	'mydestination = $myhostname, localhost.$mydomain, localhost, $mydomain' \
+	'mynetworks = 127.0.0.0/8' 'home_mailbox = Maildir/' \
+	'smtpd_peername_lookup = no' 'smtpd_error_sleep_time = 0'
+cat >>/etc/postfix/main.cf <<'END'
+
+disable_vrfy_command = yes
+smtpd_helo_required = yes
+message_size_limit = 10240000
+
+# SMTP-Auth settings
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = private/auth
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_security_options = noanonymous
+smtpd_sasl_local_domain = $myhostname
+broken_sasl_auth_clients = yes
+smtpd_recipient_restrictions = permit_mynetworks,
+    permit_sasl_authenticated, reject_unauth_destination,
+    reject_unknown_sender_domain
+transport_maps = inline:{remote.example=discard:}
+END
+cd /etc/dovecot
+sed -i 's/^#listen = .*/listen = */' dovecot.conf
+sed -i -e 's/^#disable_plaintext_auth = .*/disable_plaintext_auth = no/' \
+	-e 's/^auth_mechanisms = .*/auth_mechanisms = plain login/' \
+	conf.d/10-auth.conf
+sed -i 's|^mail_location = .*|mail_location = maildir:~/Maildir|' \
+	conf.d/10-mail.conf
+sed -i 's/^ssl = .*/ssl = no/; /^ssl_cert/d; /^ssl_key/d' conf.d/10-ssl.conf
+sed -i '/^  #unix_listener .*private.auth {/,/^  #}/{
+	s/^  #/  /
+	s/mode = 0666/&\n    user = postfix\n    group = postfix/
+}' conf.d/10-master.conf
+cd /root
+check=$(postfix check 2>&1) && [ -z "$check" ] || fail "check: $check"
+start=$(postfix start 2>&1) || fail "start: $start"
+dovecot
+wait_for 10 test -S /var/spool/postfix/private/auth
+wait_for 10 bash -c 'exec 3<>/dev/tcp/127.0.0.1/143'
+send_to() {
+	subject=$1; shift
+	swaks --server 192.0.2.10 --local-interface 192.0.2.10 --helo out.example \
+		--from berta@example.com --header "Subject: $subject" "$@" \
+		>/tmp/swaks 2>&1
+}
+! send_to none --to someone@remote.example || fail "relayed without AUTH"
+grep -q '454 4.7.1 <someone@remote.example>: Relay access denied' /tmp/swaks ||
+	fail "$(cat /tmp/swaks)"
+for mech in PLAIN LOGIN; do
+	send_to $mech --to someone@remote.example,otto@example.com --auth $mech \
+		--auth-user berta --auth-password ge-heim || fail "$(cat /tmp/swaks)"
+done
+# Mail from the world to a user here needs no password.
+send_to world --to otto@example.com || fail "$(cat /tmp/swaks)"
+wait_for 15 sh -c '[ $(ls /home/otto/Maildir/new | wc -l) = 3 ]'
+cat >/tmp/imap.py <<'END'
+import imaplib
+box = imaplib.IMAP4("127.0.0.1")
+box.login("otto", "otto-pw")
+box.select()
+numbers = box.search(None, "ALL")[1][0].split()
+heads = [box.fetch(n, "(BODY[HEADER.FIELDS (SUBJECT)])")[1][0][1]
+         for n in numbers]
+print(sorted(h.split()[1].decode() for h in heads))
+END
+[ "$(/usr/bin/python3 /tmp/imap.py)" = "['LOGIN', 'PLAIN', 'world']" ] ||
+	fail "IMAP: $(/usr/bin/python3 /tmp/imap.py)"
+! grep -E 'warning|error:|fatal|panic' /var/log/mail.log || fail "the log"
+postfix stop
+doveadm stop
+echo WELL
+""", timeout=180)
+    assert "WELL" in out
+
+
 def test_authd_instead_of_dovecot():
     need("swaks")
     out = host.run(SETUP + r"""

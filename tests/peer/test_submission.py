@@ -109,7 +109,7 @@ def need(*programs):
 def test_own_authority():
     """STARTTLS on 25 and SMTPS on 465; without the authority, or with a name
     that is not in the certificate, clients do not trust it."""
-    need("openssl")
+    need("openssl", "swaks")
     host.run(SETUP + TUTORIAL + r"""
 cat >>/etc/postfix/master.cf <<'EOF'
 smtps     inet  n       -       n       -       -       smtpd
@@ -117,9 +117,25 @@ smtps     inet  n       -       n       -       -       smtpd
   -o smtpd_sasl_auth_enable=yes
 EOF
 grep -q '^smtps' /etc/services || echo 'smtps 465/tcp' >>/etc/services
-started 25 465
+postconf -M 'submission/inet=submission inet n - y - - smtpd'
+postconf -P submission/inet/syslog_name=postfix/submission \
+	submission/inet/smtpd_tls_security_level=encrypt \
+	submission/inet/smtpd_sasl_auth_enable=yes \
+	submission/inet/smtpd_client_restrictions=permit_sasl_authenticated,reject \
+	submission/inet/milter_macro_daemon_name=ORIGINATING
+started 25 587 465
 trust 25 -starttls smtp
 trust 465
+# The client restrictions of the line refuse who has not logged in.
+port_587() {
+	swaks --server mail.example.com --port 587 --tls --helo out.example \
+		--from berta@example.com --to carla@example.com "$@" \
+		>/tmp/swaks 2>&1
+}
+! port_587 || fail "without AUTH: $(cat /tmp/swaks)"
+grep -q '554 5.7.1 <unknown.192.0.2.10.>: Client host rejected: Access denied' \
+	/tmp/swaks || fail "$(cat /tmp/swaks)"
+port_587 --auth-user berta --auth-password ge-heim || fail "$(cat /tmp/swaks)"
 for wrong in -no-CAfile \
 	'-CAfile /etc/pki/CA/ca.crt -verify_hostname other.example.com'; do
 	! openssl s_client -connect 192.0.2.10:465 -verify_return_error \
@@ -221,6 +237,7 @@ rounds() {
 	bad mutt_ wrong smtps://berta:no@mail.example.com:465/ ''
 	bad nail clear smtp://$U:587 smtp-auth=plain
 	bad msmtp_ untrusted 587 --tls-trust-file=/etc/ssl/certs/ca-certificates.crt
+	grep -q 'certificate' /tmp/client.out || fail "$(cat /tmp/client.out)"
 	[ "$(grep -c 'SASL [A-Z]* authentication failed' /var/log/mail.log)" -ge 2 ] ||
 		fail "no failures in the log"
 	exec 3<>/dev/tcp/192.0.2.10/587

@@ -7,6 +7,7 @@
 
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
+#include "lib/service/service.h"
 #include "lib/smtp/haproxy.h"
 #include "lib/sys/io.h"
 #include "smtpd/smtpd_peer.h"
@@ -21,6 +22,11 @@ smtpd_upstream_open(void)
 	if (enabled && strcmp(conf->smtpd_upstream_proxy_protocol, "haproxy"))
 		log_fatal("unknown smtpd_upstream_proxy_protocol value: %s",
 			  conf->smtpd_upstream_proxy_protocol);
+	if (enabled && service_is_pass()) {
+		log_warn("ignoring non-empty smtpd_upstream_proxy_protocol "
+			 "setting behind postscreen");
+		enabled = false;
+	}
 }
 
 static void

@@ -60,6 +60,12 @@ service_process_limit(void)
 	return service_state.limit;
 }
 
+bool
+service_is_pass(void)
+{
+	return service_state.type == SERVICE_TYPE_PASS;
+}
+
 void
 service_exit(int status)
 {

@@ -126,6 +126,8 @@ const struct strvec *service_argv(void);
 /* Started without root (or with an unprivileged instance): uids stay. */
 bool service_unprivileged(void);
 int service_process_limit(void);
+/* A line of type pass: clients come from a service in front of this one. */
+bool service_is_pass(void);
 struct event_base *service_event_base(void);
 _Noreturn void service_exit(int status);
 /* sessions: was this worker asked to end? serve() functions that handle

@@ -140,14 +140,14 @@ def test_in_front_of_tls(tmp_path):
 def test_in_front_of_postscreen(tmp_path):
     """Lists, tests and cache go by the client; the smtpd behind gets it by
     hand-over and must not wait for a header of its own."""
-    dns = dns_server.DnsServer().start()
-    dns.set("2.0.9.127.bl.test A 127.0.0.2\n")
+    server = dns_server.DnsServer().start()
+    server.set("2.0.9.127.bl.test A 127.0.0.2\n")
     port = postrider.free_port()
     main = dict(MAIN, postscreen_upstream_proxy_protocol="haproxy",
                 postscreen_greet_wait="1s",
                 postscreen_dnsbl_sites="bl.test",
                 postscreen_dnsbl_action="enforce",
-                postrider_resolver_servers=f"127.0.0.1@{dns.port}",
+                postrider_resolver_servers=f"127.0.0.1@{server.port}",
                 postrider_resolver_trust_anchor="")
     lines = (f"127.0.0.1:{port} inet n - n - 1 postscreen\n"
              "smtpd pass - - n - - smtpd\ndnsblog unix - - n - 0 dnsblog\n"
@@ -173,21 +173,29 @@ def test_in_front_of_postscreen(tmp_path):
             mta.wait_queue(0)
             assert len(mta.mailbox("daemon")) == 2
     finally:
-        dns.stop()
+        server.stop()
 
 
 @pytest.mark.parametrize("option", ["send-proxy", "send-proxy-v2"])
-def test_health_checks(tmp_path, option):
-    """haproxy's own checks: a session of its own (LOCAL in version 2, the
-    addresses of the check's connection or UNKNOWN in version 1) is answered,
-    so that the server counts as up and clients get through."""
-    main = dict(MAIN, smtpd_upstream_proxy_protocol="haproxy",
+@pytest.mark.parametrize("who", ["smtpd", "postscreen"])
+def test_health_checks(tmp_path, option, who):
+    """A check of haproxy is a session of its own (LOCAL in version 2). It is
+    answered, so that the server counts as up and clients get through."""
+    main = dict(MAIN, mynetworks="127.0.0.0/24", postscreen_greet_wait="1s",
                 smtpd_upstream_proxy_timeout="5s")
-    with postrider.Instance(main=main) as mta, Haproxy(tmp_path, [
-            ("all", mta.port, option,
-             "check inter 200ms fall 1 rise 1 check-send-proxy")]) as proxy:
-        mta.wait_log(r"smtpd\[\d+\]: disconnect from", count=3)
+    main[who + "_upstream_proxy_protocol"] = "haproxy"
+    port = postrider.free_port()
+    lines = f"127.0.0.1:{port} inet n - n - 1 {who}\n"
+    if who == "postscreen":
+        lines += "smtpd pass - - n - - smtpd\n"
+    with postrider.Instance(port=port, main=main, master={
+            "smtp inet": lines}) as mta, Haproxy(tmp_path, [
+                ("all", port, option, "check inter 200ms fall 1 rise 1 "
+                 "check-send-proxy")]) as proxy:
+        mta.wait_log(r"smtpd\[\d+\]: disconnect from unknown\[127\.0\.0\.1\]"
+                     r" ehlo=1 quit=1", count=3)
         deliver(proxy.front["all"], "127.9.0.1")
         mta.wait_log(r": client=unknown\[127\.9\.0\.1\]")
         mta.wait_queue(0)
-        assert not re.search(r"smtpd\[\d+\]: warning:", mta.log())
+        assert not re.search(r"(smtpd|postscreen)\[\d+\]: warning:",
+                             mta.log())

@@ -147,6 +147,14 @@ def test_proxy_header_in_pieces(dns):
         mta.wait_log(r"smtpd\[\d+\]: connect from unknown\[192.0.2.7\]")
 
 
+def test_proxy_setting_of_smtpd_is_not_for_this_one(dns):
+    with Screen(dns, smtpd_upstream_proxy_protocol="haproxy",
+                postscreen_access_list="permit") as mta:
+        assert mta.talk("127.9.0.1", "QUIT")[1] == ["S: 221 2.0.0 Bye"]
+        mta.wait_log(r"smtpd\[\d+\]: warning: ignoring non-empty "
+                     "smtpd_upstream_proxy_protocol setting behind postscreen")
+
+
 def test_no_server(dns):
     """Without the smtpd line the client hears of it, and postscreen lives."""
     with Screen(dns, smtpd_service_name="nosuch",

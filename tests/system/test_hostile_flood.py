@@ -384,11 +384,12 @@ def send_recipients(c, count):
 def test_recipients_beyond_the_limit(sized):
     with Client(sized) as c:
         assert c("MAIL FROM:<a@remote.example>").startswith("250 ")
-        thread = send_recipients(c, 100000)
+        send_recipients(c, 1500).join()
         for _ in range(1000):
             assert c.reply() == "250 2.1.5 Ok"
-        for _ in range(900):
+        for _ in range(500):
             assert c.reply() == "452 4.5.3 Error: too many recipients"
+        thread = send_recipients(c, 98500)
         assert most_private_kib(sized) < SMALL
         try:  # commands that nobody reads any more reset the connection
             while c.reply():

@@ -26,6 +26,8 @@ enum {
 	DRAIN_IDLE_SECONDS = 2,  /* for a client between two messages */
 	DRAIN_BUSY_SECONDS = 60, /* for one that is sending */
 	ESCAPE_MAX = 200,        /* bytes of input shown in a log line */
+	/* For a client that does not read there is no second time limit. */
+	LAST_WORD_USEC = 1000000,
 };
 
 static struct match_list *forbidden, *noop;
@@ -161,35 +163,33 @@ refuse_non_smtp(struct smtpd *s, struct span line)
 	s->hangup = true;
 }
 
+/* Who was refused at the start may only leave. */
+static bool
+deny(struct smtpd *s)
+{
+	if (!s->denied)
+		return false;
+	smtpd_reply(s, "503 5.7.0 Error: access denied for %s",
+		    buf_cstr(&s->peer.namaddr));
+	return true;
+}
+
 static void
 unknown_command(struct smtpd *s, struct span line, struct span verb)
 {
-	struct smtpd_stat *stat = &s->stats[SMTPD_COMMANDS_MAX - 1];
 	const char *refused;
 
 	s->where = "UNKNOWN";
-	stat->all++;
-	if (listed(noop, verb)) {
-		smtpd_reply(s, "250 2.0.0 Ok");
-		stat->good++;
-	} else if (looks_like_header(verb) || listed(forbidden, verb)) {
+	s->stats[SMTPD_COMMANDS_MAX - 1].all++;
+	if (looks_like_header(verb) || listed(forbidden, verb)) {
 		refuse_non_smtp(s, line);
+	} else if (deny(s)) {
+		return;
 	} else if ((refused = smtpd_milter_unknown(s, verb))) {
 		smtpd_milter_reply(s, refused);
 	} else {
 		smtpd_reply(s, "500 5.5.2 Error: command not recognized");
 	}
-}
-
-/* Who was refused at the start may only leave. */
-static bool
-deny(struct smtpd *s, const struct smtpd_command *c)
-{
-	if (!s->denied || (c->flags & CMD_QUIT))
-		return false;
-	smtpd_reply(s, "503 5.7.0 Error: access denied for %s",
-		    buf_cstr(&s->peer.namaddr));
-	return true;
 }
 
 static void
@@ -207,7 +207,8 @@ run_command(struct smtpd *s, const struct smtpd_command *c, struct span arg)
 	}
 	s->where = c->name;
 	buf_append_span(&copy, arg);
-	if ((must_wait_after(s, c) && !check_pipelining(s)) || deny(s, c))
+	if ((must_wait_after(s, c) && !check_pipelining(s)) ||
+	    (!(c->flags & CMD_QUIT) && deny(s)))
 		goto out;
 	if ((c->flags & CMD_JUNK) &&
 	    s->junk++ > (unsigned)conf->smtpd_junk_command_limit)
@@ -235,6 +236,11 @@ dispatch(struct smtpd *s, struct span line)
 	cmd_split(line, &verb, &arg);
 	if (verb.len == 0) {
 		smtpd_reply(s, "500 5.5.2 Error: bad syntax");
+		return;
+	}
+	/* Also a command that exists; nothing counts it. */
+	if (listed(noop, verb)) {
+		smtpd_reply(s, "250 2.0.0 Ok");
 		return;
 	}
 	c = smtpd_command_find(verb);
@@ -301,13 +307,13 @@ end_by_status(struct smtpd *s, enum stream_status status)
 		break;
 	case STREAM_TIMEOUT:
 		stream_clear(&s->st);
-		stream_set_timeout(&s->st, 10 * 1000000);
+		stream_set_timeout(&s->st, LAST_WORD_USEC);
 		smtpd_reply(s, "421 4.4.2 %s Error: timeout exceeded",
 			    conf->myhostname);
 		lost(s, "timeout");
 		break;
 	case STREAM_STOP:
-		stream_set_timeout(&s->st, 10 * 1000000);
+		stream_set_timeout(&s->st, LAST_WORD_USEC);
 		smtpd_reply(s, "421 4.3.2 %s Service shutting down",
 			    conf->myhostname);
 		break;

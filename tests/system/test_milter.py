@@ -140,8 +140,9 @@ GARBAGE = {"close": "close", "hang": "hang",
            "cut": ("raw", b"\0\0\0\5y"),
            "cut big": ("raw", b"\0\x1f\xff\xff" + b"b" * 100000)}
 # Those that take a time limit are the same code at all stages.
-BAD = [(stage, name) for stage in "OCHMRTLNBEU" for name in GARBAGE
-       if name in ("close", "noise") or stage in "MB"]
+BAD = [(stage, name) if name in ("close", "noise") or stage in "MB" else
+       pytest.param(stage, name, marks=pytest.mark.slow)
+       for stage in "OCHMRTLNBEU" for name in GARBAGE]
 
 
 @pytest.mark.parametrize("stage, name", BAD)

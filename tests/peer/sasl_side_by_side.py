@@ -87,7 +87,7 @@ def make_db(path):
 
 
 def compare(scratch, number, text, change):
-    dialogue = type("Dialogue", (), {"lines": WORDS, "settings": []})
+    dialogue = type("Dialogue", (), {"lines": WORDS, "settings": [], "service": 0})
     main = dict(SETTINGS, smtpd_peername_lookup="no", in_flow_delay="0",
                 defer_transports="local smtp", mynetworks="10.0.0.0/8",
                 smtpd_sasl_auth_enable="yes",
@@ -97,14 +97,14 @@ def compare(scratch, number, text, change):
     put_conf(theirs.config, text)
     theirs.start()
     try:
-        want = play(dialogue, port, theirs)
+        want = play(dialogue, [port], theirs)
         time.sleep(0.3)
     finally:
         theirs.stop()
     mta = postrider.Instance(main=main)
     put_conf(mta.config, text)
     with mta:
-        got = play(dialogue, mta.port, mta)
+        got = play(dialogue, [mta.port], mta)
         time.sleep(0.3)
         log = mta.log()
     same = True

@@ -64,9 +64,9 @@ struct service {
 	 * NULL. */
 	void (*worker_start)(void);
 	/*
-	 * sessions: for a service that depends on files which it may not read
-	 * after jail(). watch_fd: a descriptor that the parent waits for, -1:
-	 * none. watch_changed: called when it can be read; true: the service
+	 * For a service that depends on files which it may not read after
+	 * jail(). watch_fd: a descriptor that the (parent) process waits for,
+	 * -1: none. watch_changed: called when it can be read; true: the service
 	 * is to be renewed. master then starts a new process beside this one
 	 * (service_renewal()), which takes over when it is ready; one that
 	 * ends in init() leaves the old one at work, which tries again later.

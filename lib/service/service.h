@@ -151,6 +151,8 @@ void *service_shared_memory(size_t size);
  * workers at a time never have the same. -1: no worker. */
 int service_slot(void);
 int service_slot_count(void);
+/* type pass: another service had the connection before, and greeted maybe. */
+bool service_takes_over(void);
 /* sessions, type pass: who the client in hand is, when a proxy in front of the
  * service that passed it has said so (lib/service/service_pass.h); else NULL. */
 const struct service_peer *service_passed_peer(void);

@@ -221,17 +221,5 @@ postscreen_tls_wants_write(const struct screen *s)
 bool
 postscreen_tls_pending(const struct screen *s)
 {
-	char byte;
-	size_t done;
-	int n;
-
-	if (!s->tls)
-		return false;
-	n = SSL_peek_ex(tls_stream_ssl(&s->tls->st), &byte, 1, &done);
-	if (n > 0)
-		return true;
-	n = SSL_get_error(tls_stream_ssl(&s->tls->st), n);
-	/* What is wrong is found again by the next read. */
-	tls_error_clear();
-	return n != SSL_ERROR_WANT_READ && n != SSL_ERROR_WANT_WRITE;
+	return s->tls && tls_stream_pending(&s->tls->st);
 }

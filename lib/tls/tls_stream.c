@@ -167,6 +167,22 @@ tls_ready(struct stream *s)
 	return false;
 }
 
+bool
+tls_stream_pending(struct stream *s)
+{
+	SSL *ssl = s->ops_data;
+	char byte;
+	size_t done;
+	int n = SSL_peek_ex(ssl, &byte, 1, &done);
+
+	if (n > 0)
+		return true;
+	n = SSL_get_error(ssl, n);
+	/* What is wrong is found again by the next read. */
+	tls_error_clear();
+	return n != SSL_ERROR_WANT_READ && n != SSL_ERROR_WANT_WRITE;
+}
+
 static const struct stream_ops tls_ops = {
     .read = tls_read,
     .write = tls_write,

@@ -41,6 +41,9 @@ enum tls_handshake tls_stream_start(struct stream *s, SSL *ssl, int64_t usec);
  */
 void tls_stream_begin(struct stream *s, SSL *ssl);
 enum tls_handshake tls_stream_step(struct stream *s);
+/* After it: would s->ops->read say something, data or the end or a fault,
+ * though nothing new comes in? */
+bool tls_stream_pending(struct stream *s);
 
 /*
  * Say goodbye, unless the connection is broken, and free the SSL object; the

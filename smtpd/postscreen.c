@@ -37,6 +37,7 @@ init(void)
 	postscreen_engine_open();
 	postscreen_proxy_open();
 	postscreen_start_open();
+	postscreen_tls_open();
 	/* Last: the process before gives it up for this one. */
 	postscreen_cache_open();
 }
@@ -92,6 +93,8 @@ main(int argc, char **argv)
 	    .model = SERVICE_EVENT,
 	    .flags = SERVICE_SINGLE,
 	    .init = init,
+	    .watch_fd = postscreen_tls_watch_fd,
+	    .watch_changed = postscreen_tls_watch_changed,
 	    .event_start = start,
 	    .event_client = postscreen_start,
 	    .event_stop = stop,

@@ -50,6 +50,7 @@ postscreen_client_free(struct screen *s)
 {
 	free_event(&s->read);
 	free_event(&s->timer);
+	postscreen_tls_end(s);
 	if (s->watch)
 		postscreen_dnsbl_drop(s->watch);
 	postscreen_talk_free(s);
@@ -85,6 +86,7 @@ void
 postscreen_client_end(struct screen *s)
 {
 	log_info("DISCONNECT %s", postscreen_who(s));
+	postscreen_tls_end(s);
 	drain(s->fd);
 	postscreen_client_free(s);
 }
@@ -182,8 +184,7 @@ bool
 postscreen_flush(struct screen *s)
 {
 	while (s->out.len) {
-		ssize_t n = send(s->fd, s->out.data, s->out.len,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = postscreen_send(s, s->out.data, s->out.len);
 
 		if (n < 0 && errno == EINTR)
 			continue;

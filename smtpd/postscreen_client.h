@@ -10,7 +10,8 @@
  * A phase owns the connection's events and ends with a call of the next one's
  * function, or of postscreen_client_end(). Per connection nothing grows
  * beyond CLIENT_IN_MAX (only while a command is incomplete) and
- * CLIENT_OUT_MAX (only while the client does not read).
+ * CLIENT_OUT_MAX (only while the client does not read); with TLS, besides, what
+ * OpenSSL keeps of a connection and of one record.
  */
 #ifndef SMTPD_POSTSCREEN_CLIENT_H
 #define SMTPD_POSTSCREEN_CLIENT_H
@@ -19,6 +20,7 @@
 
 #include "lib/sys/sock.h"
 #include "smtpd/postscreen_tests.h"
+#include "smtpd/postscreen_tls.h"
 
 enum {
 	CLIENT_READ = 4096, /* bytes taken at once */
@@ -49,6 +51,7 @@ struct screen {
 	struct event *read, *timer;
 	struct dnsbl_watch *watch;
 	struct screen_talk *talk;
+	struct screen_tls *tls; /* STARTTLS was answered */
 	struct pass *pass;
 	struct buf out;  /* not written yet */
 	struct buf head; /* what came of a proxy's header */

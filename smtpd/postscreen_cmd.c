@@ -63,6 +63,8 @@ cmd_ehlo(struct screen *s, struct span arg)
 	    {size, !(off & SCREEN_EHLO_SIZE)},
 	    {"VRFY", !(off & SCREEN_EHLO_VRFY) && !conf->disable_vrfy_command},
 	    {"ETRN", !(off & SCREEN_EHLO_ETRN)},
+	    {"STARTTLS", !(off & SCREEN_EHLO_STARTTLS) &&
+			     postscreen_tls_wanted() && !s->tls},
 	    {"ENHANCEDSTATUSCODES", !(off & SCREEN_EHLO_ENHANCED)},
 	    {"8BITMIME", !(off & SCREEN_EHLO_8BITMIME)},
 	    {"DSN", !(off & SCREEN_EHLO_DSN)},
@@ -83,6 +85,15 @@ cmd_ehlo(struct screen *s, struct span arg)
 }
 
 static bool
+needs_tls(struct screen *s)
+{
+	if (!postscreen_tls_missing(s))
+		return false;
+	postscreen_reply(s, "530 5.7.0 Must issue a STARTTLS command first");
+	return true;
+}
+
+static bool
 needs_helo(struct screen *s)
 {
 	if (!conf->postscreen_helo_required || s->talk->helo.len)
@@ -94,7 +105,7 @@ needs_helo(struct screen *s)
 static bool
 cmd_mail(struct screen *s, struct span arg)
 {
-	if (needs_helo(s))
+	if (needs_tls(s) || needs_helo(s))
 		return true;
 	if (s->talk->in_mail) {
 		postscreen_reply(s, "503 5.5.1 Error: nested MAIL command");
@@ -157,6 +168,8 @@ cmd_rcpt(struct screen *s, struct span arg)
 	struct buf reply = BUF_INIT;
 
 	pass_deep_tests(s);
+	if (needs_tls(s))
+		return true;
 	if (!s->talk->in_mail) {
 		postscreen_reply(s, "503 5.5.1 Error: need MAIL command");
 	} else if (!screen_line_address(arg, "TO", &s->talk->address)) {
@@ -175,6 +188,8 @@ static bool
 cmd_data(struct screen *s, struct span arg)
 {
 	(void)arg;
+	if (needs_tls(s))
+		return true;
 	log_info("DATA without valid RCPT from %s", postscreen_who(s));
 	if (s->talk->in_mail)
 		postscreen_reply(s, "554 5.5.1 Error: no valid recipients");
@@ -187,6 +202,8 @@ cmd_data(struct screen *s, struct span arg)
 static bool
 cmd_bdat(struct screen *s, struct span arg)
 {
+	if (needs_tls(s))
+		return true;
 	log_info("BDAT without valid RCPT from %s", postscreen_who(s));
 	if (s->talk->ehlo_off & SCREEN_EHLO_CHUNKING)
 		postscreen_reply(s, "502 5.5.1 Error: command not implemented");
@@ -203,6 +220,8 @@ static bool
 cmd_rset(struct screen *s, struct span arg)
 {
 	(void)arg;
+	if (needs_tls(s))
+		return true;
 	reset_mail(s);
 	postscreen_reply(s, "250 2.0.0 Ok");
 	return true;
@@ -219,6 +238,8 @@ cmd_noop(struct screen *s, struct span arg)
 static bool
 cmd_vrfy(struct screen *s, struct span arg)
 {
+	if (needs_tls(s))
+		return true;
 	if (conf->postscreen_disable_vrfy_command)
 		postscreen_reply(s, "502 5.5.1 VRFY command is disabled");
 	else if (arg.len == 0)
@@ -231,7 +252,7 @@ cmd_vrfy(struct screen *s, struct span arg)
 static bool
 cmd_etrn(struct screen *s, struct span arg)
 {
-	if (needs_helo(s))
+	if (needs_tls(s) || needs_helo(s))
 		return true;
 	postscreen_reply(s, "%s",
 			 arg.len ? "458 Unable to queue messages"
@@ -242,8 +263,21 @@ cmd_etrn(struct screen *s, struct span arg)
 static bool
 cmd_starttls(struct screen *s, struct span arg)
 {
-	(void)arg;
-	postscreen_reply(s, "502 5.5.1 Error: command not implemented");
+	if (arg.len) {
+		/* Postfix says so. */
+		postscreen_reply(s, "501 Syntax: EHLO hostname");
+	} else if (s->tls) {
+		postscreen_reply(s, "554 5.5.1 Error: TLS already active");
+	} else if (!postscreen_tls_wanted() ||
+		   (s->talk->ehlo_off & SCREEN_EHLO_STARTTLS)) {
+		postscreen_reply(s, "502 5.5.1 Error: command not implemented");
+	} else if (!postscreen_tls_available(s)) {
+		postscreen_reply(
+		    s, "454 4.7.0 TLS not available due to local problem");
+	} else {
+		postscreen_reply(s, "220 2.0.0 Ready to start TLS");
+		s->talk->starting_tls = true;
+	}
 	return true;
 }
 

@@ -71,8 +71,11 @@ end_timeout(struct screen *s)
 {
 	log_info("COMMAND TIME LIMIT from %s after %s", postscreen_who(s),
 		 s->talk->where);
-	postscreen_reply(s, "421 4.4.2 %s Error: timeout exceeded",
-			 conf->myhostname);
+	if (s->talk->shaking)
+		postscreen_tls_too_slow(s);
+	else
+		postscreen_reply(s, "421 4.4.2 %s Error: timeout exceeded",
+				 conf->myhostname);
 	end_session(s);
 }
 
@@ -91,12 +94,20 @@ punish(struct screen *s, enum screen_test which, enum screen_action action,
 	return true;
 }
 
+/* A result that counts from before is not looked at again, unless the client
+ * is refused anyway; nor is a fault after the test was passed forgiven. */
+static bool
+is_tested(const struct screen *s, enum screen_test which)
+{
+	return s->talk->test_all || s->tests.todo & 1U << which;
+}
+
 static bool
 check_bare_newline(struct screen *s, struct span line)
 {
 	struct screen_talk *t = s->talk;
 
-	if (t->saw_bare_newline)
+	if (!is_tested(s, TEST_BARE_NEWLINE) || t->saw_bare_newline)
 		return false;
 	t->saw_bare_newline = true;
 	log_info("BARE NEWLINE from %s after %s", postscreen_who(s),
@@ -110,7 +121,8 @@ check_pipelining(struct screen *s)
 {
 	struct screen_talk *t = s->talk;
 
-	if (t->saw_pipelining || t->in.len == 0)
+	if (!is_tested(s, TEST_PIPELINING) || t->saw_pipelining ||
+	    t->in.len == 0)
 		return false;
 	t->saw_pipelining = true;
 	log_info("COMMAND PIPELINING from %s after %s: %s", postscreen_who(s),
@@ -139,11 +151,13 @@ check_non_smtp(struct screen *s, struct span line)
 	struct span verb, arg;
 	bool gone = false;
 
+	if (!is_tested(s, TEST_NON_SMTP) || t->saw_non_smtp)
+		return false;
 	buf_set(&text, line);
 	if (text.len)
 		utf8_printable(text.data, text.len, '?');
 	screen_line_split(buf_span(&text), &verb, &arg);
-	if (!t->saw_non_smtp && is_forbidden(buf_span(&text), verb)) {
+	if (is_forbidden(buf_span(&text), verb)) {
 		t->saw_non_smtp = true;
 		log_info("NON-SMTP COMMAND from %s after %s: %.*s %.*s",
 			 postscreen_who(s), t->where, SPAN_ARG(verb),
@@ -236,12 +250,18 @@ static void
 wait_for_client(struct screen *s)
 {
 	int64_t left = s->talk->deadline - io_monotonic();
+	bool write = s->out.len || postscreen_tls_wants_write(s);
 	struct timeval tv;
 
+	/* Not at once: other clients have their turn. */
+	if (!write && !s->talk->shaking && postscreen_tls_pending(s)) {
+		event_active(s->read, EV_READ, 0);
+		return;
+	}
 	if (left < 1)
 		left = 1;
 	tv = (struct timeval){(time_t)(left / 1000000), left % 1000000};
-	event_add(s->out.len ? s->timer : s->read, &tv);
+	event_add(write ? s->timer : s->read, &tv);
 }
 
 static void
@@ -261,7 +281,7 @@ process(struct screen *s)
 	struct buf copy = BUF_INIT;
 	bool alive = true;
 
-	while (alive && s->out.len < CLIENT_OUT_MAX / 4) {
+	while (alive && !t->starting_tls && s->out.len < CLIENT_OUT_MAX / 4) {
 		enum screen_line st;
 		struct span line;
 		size_t used;
@@ -288,6 +308,54 @@ process(struct screen *s)
 	return alive;
 }
 
+/* ---- STARTTLS ---- */
+
+/* Nothing that was said in the clear counts any more (RFC 3207 4.2), but that
+ * it was ESMTP. */
+static void
+forget_clear_text(struct screen_talk *t)
+{
+	buf_free(&t->in);
+	buf_free(&t->helo);
+	buf_free(&t->sender);
+	t->in_mail = false;
+}
+
+static void
+shake_hands(struct screen *s)
+{
+	switch (postscreen_tls_step(s)) {
+	case SCREEN_TLS_OK:
+		s->talk->shaking = false;
+		start_clock(s);
+		break;
+	case SCREEN_TLS_AGAIN:
+		break;
+	case SCREEN_TLS_FAILED:
+		postscreen_hangup(s, phase);
+		return;
+	}
+	wait_for_client(s);
+}
+
+static void
+start_tls(struct screen *s)
+{
+	struct screen_talk *t = s->talk;
+
+	t->starting_tls = false;
+	forget_clear_text(t);
+	if (!postscreen_tls_begin(s)) {
+		postscreen_hangup(s, phase);
+		return;
+	}
+	t->shaking = true;
+	t->deadline = io_monotonic() + postscreen_tls_time();
+	shake_hands(s);
+}
+
+/* ---- input and output, continued ---- */
+
 /* What is left of the input after a full buffer of replies gets its turn as
  * soon as they are written. */
 static void
@@ -302,37 +370,24 @@ go_on(struct screen *s)
 			postscreen_hangup(s, phase);
 			return;
 		}
-	} while (s->out.len == 0 && span_find(buf_span(&t->in), '\n') >= 0);
+	} while (s->out.len == 0 && !t->starting_tls &&
+		 span_find(buf_span(&t->in), '\n') >= 0);
+	if (s->out.len == 0 && t->starting_tls) {
+		start_tls(s);
+		return;
+	}
 	if (t->in.len == 0)
 		buf_free(&t->in);
 	wait_for_client(s);
 }
 
 static void
-on_writable(evutil_socket_t fd, short what, void *arg)
+take_input(struct screen *s)
 {
-	struct screen *s = arg;
-
-	(void)fd;
-	if (what & EV_TIMEOUT)
-		end_timeout(s);
-	else
-		go_on(s);
-}
-
-static void
-on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	struct screen *s = arg;
 	struct screen_talk *t = s->talk;
-	ssize_t n;
+	ssize_t n =
+	    postscreen_recv(s, buf_reserve(&t->in, CLIENT_READ), CLIENT_READ);
 
-	if (what & EV_TIMEOUT) {
-		end_timeout(s);
-		return;
-	}
-	n = recv(fd, buf_reserve(&t->in, CLIENT_READ), CLIENT_READ,
-		 MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		wait_for_client(s);
 	} else if (n <= 0) {
@@ -344,6 +399,36 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct screen *s = arg;
+
+	(void)fd;
+	if (what & EV_TIMEOUT)
+		end_timeout(s);
+	else if (s->talk->shaking)
+		shake_hands(s);
+	else if (s->out.len == 0)
+		take_input(s); /* TLS has to write before it can read */
+	else
+		go_on(s);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct screen *s = arg;
+
+	(void)fd;
+	if (what & EV_TIMEOUT)
+		end_timeout(s);
+	else if (s->talk->shaking)
+		shake_hands(s);
+	else
+		take_input(s);
+}
+
 void
 postscreen_engine(struct screen *s)
 {
@@ -352,6 +437,7 @@ postscreen_engine(struct screen *s)
 	s->talk = mem_alloc(sizeof(*s->talk));
 	s->talk->where = "CONNECT";
 	s->talk->protocol = "SMTP";
+	s->talk->test_all = s->enforce;
 	s->since = io_monotonic();
 	s->read = event_new(base, s->fd, EV_READ, on_readable, s);
 	s->timer = event_new(base, s->fd, EV_WRITE, on_writable, s);

@@ -18,6 +18,9 @@ struct screen_talk {
 	unsigned commands;
 	unsigned ehlo_off; /* SCREEN_EHLO_* not offered */
 	int64_t deadline;  /* of the command; io_monotonic() */
+	bool starting_tls; /* the reply to STARTTLS is on its way */
+	bool shaking;      /* the handshake */
+	bool test_all;     /* also what is not due */
 	bool saw_pipelining, saw_bare_newline, saw_non_smtp;
 };
 

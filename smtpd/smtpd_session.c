@@ -442,7 +442,7 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 		smtpd_reply(&s, "421 4.3.0 %s Server local error",
 			    conf->myhostname);
 	else if (smtpd_limits_connect(&s) && smtpd_tls_wrapper(&s) &&
-		 check_pipelining(&s))
+		 (service_takes_over() || check_pipelining(&s)))
 		smtpd_session_greet(&s);
 	converse(&s);
 	smtpd_tls_end(&s);

@@ -2,14 +2,12 @@
 #include "smtpd/smtpd_tls.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
 #include "lib/conf/conf.h"
 #include "lib/service/service.h"
 #include "lib/sys/watch.h"
-#include "lib/tls/tls_params.h"
+#include "lib/tls/tls_server.h"
 #include "lib/tls/tls_session.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
@@ -17,19 +15,8 @@
 #include "smtpd/smtpd_milter.h"
 #include "smtpd/smtpd_sasl.h"
 
-enum {
-	LIFE_MIN = 120, /* seconds a session can be resumed */
-	LIFE_MAX = 100 * 86400,
-};
-
-enum level {
-	LEVEL_NONE,
-	LEVEL_MAY,
-	LEVEL_ENCRYPT,
-};
-
 static struct {
-	enum level level;
+	enum tls_level level;
 	bool wrapper;
 	bool ask_cert, need_cert;
 	struct tls_context *context; /* NULL: TLS is not available */
@@ -38,137 +25,27 @@ static struct {
 
 /* ---- configuration ---- */
 
-static enum level
-configured_level(void)
-{
-	static const char *const beyond[] = {
-	    "fingerprint", "dane", "dane-only", "half-dane", "verify", "secure",
-	};
-	const char *text = conf->smtpd_tls_security_level;
-
-	if (!*text)
-		return conf->smtpd_enforce_tls ? LEVEL_ENCRYPT
-		       : conf->smtpd_use_tls   ? LEVEL_MAY
-					       : LEVEL_NONE;
-	if (!strcasecmp(text, "none"))
-		return LEVEL_NONE;
-	if (!strcasecmp(text, "may"))
-		return LEVEL_MAY;
-	if (!strcasecmp(text, "encrypt"))
-		return LEVEL_ENCRYPT;
-	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
-		if (strcasecmp(text, beyond[i]))
-			continue;
-		log_warn("smtpd_tls_security_level: unsupported TLS level "
-			 "\"%s\", using \"encrypt\"",
-			 text);
-		return LEVEL_ENCRYPT;
-	}
-	log_fatal("Invalid TLS level \"%s\"", text);
-}
-
-static int64_t
-session_life(void)
-{
-	int64_t seconds = conf->smtpd_tls_session_cache_timeout / 1000000;
-
-	if (seconds <= 0)
-		return 0;
-	if (seconds < LIFE_MIN)
-		return LIFE_MIN;
-	return seconds < LIFE_MAX ? seconds : LIFE_MAX;
-}
-
-static struct tls_config
-make_config(void)
-{
-	bool must = tls.level == LEVEL_ENCRYPT;
-
-	return (struct tls_config){
-	    .server = true,
-	    .chain_files = conf->smtpd_tls_chain_files,
-	    .cert_file = conf->smtpd_tls_cert_file,
-	    .key_file = conf->smtpd_tls_key_file,
-	    .dcert_file = conf->smtpd_tls_dcert_file,
-	    .dkey_file = conf->smtpd_tls_dkey_file,
-	    .eccert_file = conf->smtpd_tls_eccert_file,
-	    .eckey_file = conf->smtpd_tls_eckey_file,
-	    .chain_param = "smtpd_tls_chain_files",
-	    .cert_params = "smtpd_tls_cert_file, smtpd_tls_eccert_file or "
-			   "smtpd_tls_dcert_file",
-	    .ca_file = conf->smtpd_tls_CAfile,
-	    .ca_path = conf->smtpd_tls_CApath,
-	    .dh_file = conf->smtpd_tls_dh1024_param_file,
-	    .protocols = must ? conf->smtpd_tls_mandatory_protocols
-			      : conf->smtpd_tls_protocols,
-	    .digest = conf->smtpd_tls_fingerprint_digest,
-	    .sni_maps = conf->tls_server_sni_maps,
-	    .ask_cert = tls.ask_cert,
-	    .verify_depth = conf->smtpd_tls_ccert_verifydepth,
-	    .log_level =
-		tls_loglevel("smtpd_tls_loglevel", conf->smtpd_tls_loglevel),
-	    .session_life = session_life(),
-	    .always_issue_ids = conf->smtpd_tls_always_issue_session_ids,
-	    .ticket_file =
-		mem_sprintf("%s/smtpd_tls_tickets", conf->data_directory),
-	    .service = service_name(),
-	};
-}
-
-static void
-watch_list(const char *list)
-{
-	struct span rest = span_of(list), word;
-	struct buf path = BUF_INIT;
-
-	while (span_next_token(&rest, ", \t\r\n", &word)) {
-		if (span_equal_cstr(word, "none"))
-			continue;
-		buf_set(&path, word);
-		watch_add(tls.watch, buf_cstr(&path));
-	}
-	buf_free(&path);
-}
-
-/* Before they are read, or a change in between would go unnoticed. */
-static void
-watch_files(const struct tls_config *c)
-{
-	tls.watch = watch_new();
-	watch_list(c->chain_files);
-	watch_list(c->ca_file);
-	if (*c->chain_files)
-		return;
-	watch_list(c->cert_file);
-	watch_list(c->dcert_file);
-	watch_list(c->eccert_file);
-	if (*c->cert_file)
-		watch_list(c->key_file);
-	if (*c->dcert_file)
-		watch_list(c->dkey_file);
-	if (*c->eccert_file)
-		watch_list(c->eckey_file);
-}
-
 void
 smtpd_tls_open(void)
 {
 	struct tls_config c;
 
-	tls.level = configured_level();
+	tls.level = tls_level_parse(
+	    "smtpd_tls_security_level", conf->smtpd_tls_security_level,
+	    conf->smtpd_use_tls, conf->smtpd_enforce_tls);
 	tls.wrapper = conf->smtpd_tls_wrappermode;
 	if (tls.wrapper)
-		tls.level = LEVEL_ENCRYPT;
-	if (tls.level == LEVEL_NONE)
+		tls.level = TLS_LEVEL_ENCRYPT;
+	if (tls.level == TLS_LEVEL_NONE)
 		return;
 	tls.need_cert = conf->smtpd_tls_req_ccert;
-	if (tls.need_cert && tls.level != LEVEL_ENCRYPT) {
+	if (tls.need_cert && tls.level != TLS_LEVEL_ENCRYPT) {
 		log_warn("Can't require client certs unless TLS is required");
 		tls.need_cert = false;
 	}
 	tls.ask_cert = tls.need_cert || conf->smtpd_tls_ask_ccert;
-	c = make_config();
-	watch_files(&c);
+	c = tls_server_config(tls.level, tls.ask_cert, service_name());
+	tls.watch = tls_server_watch(&c);
 	tls.context = tls_context_new(&c);
 	if (!tls.context && service_renewal()) {
 		log_warn("the new certificates cannot be used; service %s "
@@ -195,14 +72,15 @@ smtpd_tls_watch_changed(void)
 bool
 smtpd_tls_offered(const struct smtpd *s)
 {
-	return tls.level != LEVEL_NONE && !s->tls.active && !s->standalone &&
-	       !(s->ehlo_off & EHLO_STARTTLS);
+	return tls.level != TLS_LEVEL_NONE && !s->tls.active &&
+	       !s->standalone && !(s->ehlo_off & EHLO_STARTTLS);
 }
 
 bool
 smtpd_tls_missing(const struct smtpd *s)
 {
-	return tls.level == LEVEL_ENCRYPT && !s->tls.active && !s->standalone;
+	return tls.level == TLS_LEVEL_ENCRYPT && !s->tls.active &&
+	       !s->standalone;
 }
 
 bool
@@ -316,20 +194,13 @@ check_cert(struct smtpd *s)
 static bool
 start(struct smtpd *s)
 {
-	bool must = tls.level == LEVEL_ENCRYPT;
-	struct tls_wish wish = {
-	    .peer = buf_cstr(&s->peer.namaddr),
-	    .grade = must ? conf->smtpd_tls_mandatory_ciphers
-			  : conf->smtpd_tls_ciphers,
-	    .exclude = conf->smtpd_tls_exclude_ciphers,
-	    .exclude_more =
-		must ? conf->smtpd_tls_mandatory_exclude_ciphers : NULL,
-	    .need_cert = tls.need_cert,
-	    .timeout = conf->smtpd_starttls_timeout,
-	};
+	struct tls_wish wish = tls_server_wish(tls.level);
 	struct tls_facts facts;
-	bool ok = tls_session_accept(tls.context, &s->st, &wish, &facts);
+	bool ok;
 
+	wish.peer = buf_cstr(&s->peer.namaddr);
+	wish.need_cert = tls.need_cert;
+	ok = tls_session_accept(tls.context, &s->st, &wish, &facts);
 	if (ok) {
 		forget_clear_text(s);
 		keep_facts(&s->tls, &facts);

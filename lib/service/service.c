@@ -49,6 +49,12 @@ service_standalone(void)
 }
 
 bool
+service_takes_over(void)
+{
+	return service_state.type == SERVICE_TYPE_PASS;
+}
+
+bool
 service_renewal(void)
 {
 	return service_state.renewal;

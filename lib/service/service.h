@@ -64,9 +64,9 @@ struct service {
 	 * NULL. */
 	void (*worker_start)(void);
 	/*
-	 * sessions: for a service that depends on files which it may not read
-	 * after jail(). watch_fd: a descriptor that the parent waits for, -1:
-	 * none. watch_changed: called when it can be read; true: the service
+	 * For a service that depends on files which it may not read after
+	 * jail(). watch_fd: a descriptor that the (parent) process waits for,
+	 * -1: none. watch_changed: called when it can be read; true: the service
 	 * is to be renewed. master then starts a new process beside this one
 	 * (service_renewal()), which takes over when it is ready; one that
 	 * ends in init() leaves the old one at work, which tries again later.
@@ -153,6 +153,8 @@ void *service_shared_memory(size_t size);
  * workers at a time never have the same. -1: no worker. */
 int service_slot(void);
 int service_slot_count(void);
+/* type pass: another service had the connection before, and greeted maybe. */
+bool service_takes_over(void);
 /* sessions, type pass: who the client in hand is, when a proxy in front of the
  * service that passed it has said so (lib/service/service_pass.h); else NULL. */
 const struct service_peer *service_passed_peer(void);

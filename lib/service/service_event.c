@@ -67,6 +67,44 @@ on_sighup(evutil_socket_t sig, short what, void *arg)
 		service_state.def->event_reload();
 }
 
+/* ---- files were replaced ---- */
+
+static struct event *renewal;
+
+static void
+renew_in(int64_t usec)
+{
+	struct timeval tv = {(time_t)(usec / 1000000), usec % 1000000};
+
+	event_add(renewal, &tv);
+}
+
+/* When this process is still at work after a while, its successor could not
+ * start. */
+static void
+on_renewal(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	if (stopping)
+		return;
+	service_tell_master(SERVICE_SAYS_RENEW);
+	renew_in(RENEW_RETRY_USEC);
+}
+
+static void
+on_watch(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	if (service_state.def->watch_changed())
+		renew_in(RENEW_SETTLE_USEC);
+}
+
+/* ---- wakeup ---- */
+
 static void
 wake_up(void)
 {
@@ -172,6 +210,11 @@ service_run_event(void)
 		io_set_nonblocking(SERVICE_LISTEN_FD + i, true);
 		listeners[i] = add_event(SERVICE_LISTEN_FD + i, EV_READ,
 					 stream ? on_client : on_data, NULL);
+	}
+	if (service_state.def->watch_fd && service_state.def->watch_fd() >= 0) {
+		renewal = event_new(event_base, -1, 0, on_renewal, NULL);
+		add_event(service_state.def->watch_fd(), EV_READ, on_watch,
+			  NULL);
 	}
 	if (service_state.def->event_start)
 		service_state.def->event_start(event_base);

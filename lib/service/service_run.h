@@ -12,6 +12,11 @@
 #include "lib/service/service.h"
 
 enum {
+	RENEW_SETTLE_USEC = 200000, /* files are replaced one after another */
+	RENEW_RETRY_USEC = 60 * 1000000,
+};
+
+enum {
 	/* service to master: start-up is complete */
 	SERVICE_SAYS_READY = 'R',
 	/* service to master: it ends when its clients are done, start another

@@ -21,8 +21,6 @@ enum {
 	LOOK_AROUND_USEC = 60 * 1000000,
 	LIMIT_WARNING_USEC = 60 * 1000000,
 	FORK_RETRY_USEC = 1000000,
-	RENEW_SETTLE_USEC = 200000, /* files are replaced one after another */
-	RENEW_RETRY_USEC = 60 * 1000000,
 	CALM_SECONDS = 1000, /* without stress, until it is over */
 };
 

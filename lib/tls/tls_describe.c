@@ -149,7 +149,8 @@ append_if(struct buf *line, const char *label, const struct buf *value)
 }
 
 void
-tls_describe_log(const struct tls_facts *f, const char *peer)
+tls_describe_log(const struct tls_facts *f, const char *peer,
+		 const char *log_as)
 {
 	struct buf line = BUF_INIT;
 
@@ -167,6 +168,6 @@ tls_describe_log(const struct tls_facts *f, const char *peer)
 	append_if(&line, "server-digest", &f->own_digest);
 	append_if(&line, "client-signature", &f->peer_sig);
 	append_if(&line, "client-digest", &f->peer_digest);
-	log_info("%s", buf_cstr(&line));
+	log_info_as(log_as, "%s", buf_cstr(&line));
 	buf_free(&line);
 }

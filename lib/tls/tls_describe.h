@@ -8,7 +8,8 @@
 /* Fill the facts of a connection whose handshake is done. */
 void tls_describe(const struct tls_context *t, SSL *ssl, const char *peer,
 		  struct tls_facts *f);
-/* "Anonymous TLS connection established from ..." */
-void tls_describe_log(const struct tls_facts *f, const char *peer);
+/* "Anonymous TLS connection established from ..."; log_as as in tls_wish. */
+void tls_describe_log(const struct tls_facts *f, const char *peer,
+		      const char *log_as);
 
 #endif

@@ -198,14 +198,12 @@ log_failure(enum tls_handshake how, const char *peer)
 	tls_error_clear();
 }
 
-bool
-tls_session_accept(struct tls_context *t, struct stream *s,
-		   const struct tls_wish *wish, struct tls_facts *facts)
+/* Ready for its handshake; NULL: logged. */
+static SSL *
+new_session(struct tls_context *t, const struct tls_wish *wish)
 {
 	SSL *ssl;
-	enum tls_handshake how;
 
-	*facts = (struct tls_facts){0};
 	if (t->config.log_level >= 2)
 		log_info("setting up TLS connection from %s", wish->peer);
 	tls_error_clear();
@@ -213,31 +211,74 @@ tls_session_accept(struct tls_context *t, struct stream *s,
 	if (!ssl) {
 		log_warn("%s: OpenSSL gives no connection", wish->peer);
 		tls_error_log();
-		return false;
+		return NULL;
 	}
 	SSL_set_app_data(ssl, (void *)wish->peer);
 	if (!set_ciphers(t, ssl, wish)) {
 		SSL_free(ssl);
-		return false;
+		return NULL;
 	}
 	SSL_set_accept_state(ssl);
 	tls_verify_begin(ssl, wish->need_cert);
 	tls_dump_want(ssl, t->config.log_level);
-	how = tls_stream_start(s, ssl, wish->timeout);
-	if (how != TLS_HANDSHAKE_OK) {
-		log_failure(how, wish->peer);
-		tls_stream_close(s, 0);
-		return false;
-	}
+	return ssl;
+}
+
+static void
+established(struct tls_context *t, SSL *ssl, const struct tls_wish *wish,
+	    struct tls_facts *facts)
+{
 	tls_dump_handshake_done(ssl);
 	if (t->config.log_level >= 2 && SSL_session_reused(ssl))
 		log_info("%s: Reusing old session (RFC 5077 session ticket)",
 			 wish->peer);
 	tls_describe(t, ssl, wish->peer, facts);
 	if (t->config.log_level >= 1)
-		tls_describe_log(facts, wish->peer);
+		tls_describe_log(facts, wish->peer, wish->log_as);
 	SSL_set_app_data(ssl, NULL);
+}
+
+bool
+tls_session_accept(struct tls_context *t, struct stream *s,
+		   const struct tls_wish *wish, struct tls_facts *facts)
+{
+	SSL *ssl = new_session(t, wish);
+	enum tls_handshake how;
+
+	*facts = (struct tls_facts){0};
+	if (!ssl)
+		return false;
+	how = tls_stream_start(s, ssl, wish->timeout);
+	if (how != TLS_HANDSHAKE_OK) {
+		log_failure(how, wish->peer);
+		tls_stream_close(s, 0);
+		return false;
+	}
+	established(t, ssl, wish, facts);
 	return true;
+}
+
+bool
+tls_session_begin(struct tls_context *t, struct stream *s,
+		  const struct tls_wish *wish)
+{
+	SSL *ssl = new_session(t, wish);
+
+	if (ssl)
+		tls_stream_begin(s, ssl);
+	return ssl;
+}
+
+enum tls_handshake
+tls_session_step(struct tls_context *t, struct stream *s,
+		 const struct tls_wish *wish, struct tls_facts *facts)
+{
+	enum tls_handshake how = tls_stream_step(s);
+
+	*facts = (struct tls_facts){0};
+	if (how == TLS_HANDSHAKE_OK)
+		established(t, tls_stream_ssl(s), wish, facts);
+	return how;
 }
 
 void

@@ -12,6 +12,7 @@
 #include "lib/base/buf.h"
 #include "lib/smtp/stream.h"
 #include "lib/tls/tls_context.h"
+#include "lib/tls/tls_stream.h"
 
 /* What a connection wants beyond its context. */
 struct tls_wish {
@@ -19,8 +20,9 @@ struct tls_wish {
 	const char *grade;   /* of ciphers */
 	const char *exclude; /* two lists of ciphers; NULL: none */
 	const char *exclude_more;
-	bool need_cert;  /* server: log why a client's is not trusted */
-	int64_t timeout; /* microseconds for the handshake */
+	bool need_cert;     /* server: log why a client's is not trusted */
+	int64_t timeout;    /* microseconds for the handshake */
+	const char *log_as; /* Postfix's process for that; NULL: this one */
 };
 
 /* The result; free with tls_facts_free(). */
@@ -45,6 +47,15 @@ struct tls_facts {
  */
 bool tls_session_accept(struct tls_context *t, struct stream *s,
 			const struct tls_wish *wish, struct tls_facts *facts);
+/*
+ * The same for an event loop; see tls_stream_begin(). begin: false as above.
+ * step: a failure is not logged; OpenSSL's errors are those of tls_error.h.
+ */
+bool tls_session_begin(struct tls_context *t, struct stream *s,
+		       const struct tls_wish *wish);
+enum tls_handshake tls_session_step(struct tls_context *t, struct stream *s,
+				    const struct tls_wish *wish,
+				    struct tls_facts *facts);
 /* Say goodbye and go back to a stream without TLS; it is at its end. */
 void tls_session_end(struct stream *s);
 

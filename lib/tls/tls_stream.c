@@ -167,6 +167,22 @@ tls_ready(struct stream *s)
 	return false;
 }
 
+bool
+tls_stream_pending(struct stream *s)
+{
+	SSL *ssl = s->ops_data;
+	char byte;
+	size_t done;
+	int n = SSL_peek_ex(ssl, &byte, 1, &done);
+
+	if (n > 0)
+		return true;
+	n = SSL_get_error(ssl, n);
+	/* What is wrong is found again by the next read. */
+	tls_error_clear();
+	return n != SSL_ERROR_WANT_READ && n != SSL_ERROR_WANT_WRITE;
+}
+
 static const struct stream_ops tls_ops = {
     .read = tls_read,
     .write = tls_write,
@@ -195,41 +211,56 @@ wait_for(struct stream *s, bool write, int64_t deadline)
 	return n;
 }
 
-enum tls_handshake
-tls_stream_start(struct stream *s, SSL *ssl, int64_t usec)
+void
+tls_stream_begin(struct stream *s, SSL *ssl)
 {
-	int64_t deadline = io_monotonic() + usec;
 	BIO *b = new_bio(s);
 
 	tls_dump_attach(ssl, b);
 	SSL_set_bio(ssl, b, b);
-	stream_flush(s);
 	stream_set_ops(s, &tls_ops, ssl);
-	for (;;) {
-		int n, error;
+}
 
-		ERR_clear_error();
-		errno = 0;
-		n = SSL_do_handshake(ssl);
-		if (n > 0)
-			return TLS_HANDSHAKE_OK;
-		error = SSL_get_error(ssl, n);
-		if (error == SSL_ERROR_WANT_READ ||
-		    error == SSL_ERROR_WANT_WRITE) {
-			n = wait_for(s, error == SSL_ERROR_WANT_WRITE,
-				     deadline);
-			if (n == 0)
-				return TLS_HANDSHAKE_TIMEOUT;
-			if (n < 0)
-				return TLS_HANDSHAKE_ERRNO;
-			continue;
-		}
-		if (BIO_eof(b))
-			return TLS_HANDSHAKE_LOST;
-		if (error == SSL_ERROR_SYSCALL)
-			return errno ? TLS_HANDSHAKE_ERRNO : TLS_HANDSHAKE_LOST;
-		return TLS_HANDSHAKE_FAILED;
+enum tls_handshake
+tls_stream_step(struct stream *s)
+{
+	SSL *ssl = s->ops_data;
+	int n, error;
+
+	ERR_clear_error();
+	errno = 0;
+	n = SSL_do_handshake(ssl);
+	if (n > 0)
+		return TLS_HANDSHAKE_OK;
+	error = SSL_get_error(ssl, n);
+	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+		s->wait_write = error == SSL_ERROR_WANT_WRITE;
+		return TLS_HANDSHAKE_AGAIN;
 	}
+	if (BIO_eof(SSL_get_rbio(ssl)))
+		return TLS_HANDSHAKE_LOST;
+	if (error == SSL_ERROR_SYSCALL)
+		return errno ? TLS_HANDSHAKE_ERRNO : TLS_HANDSHAKE_LOST;
+	return TLS_HANDSHAKE_FAILED;
+}
+
+enum tls_handshake
+tls_stream_start(struct stream *s, SSL *ssl, int64_t usec)
+{
+	int64_t deadline = io_monotonic() + usec;
+	enum tls_handshake how;
+
+	stream_flush(s);
+	tls_stream_begin(s, ssl);
+	while ((how = tls_stream_step(s)) == TLS_HANDSHAKE_AGAIN) {
+		int n = wait_for(s, s->wait_write, deadline);
+
+		if (n == 0)
+			return TLS_HANDSHAKE_TIMEOUT;
+		if (n < 0)
+			return TLS_HANDSHAKE_ERRNO;
+	}
+	return how;
 }
 
 static void

@@ -21,6 +21,7 @@
 
 enum tls_handshake {
 	TLS_HANDSHAKE_OK,
+	TLS_HANDSHAKE_AGAIN,   /* only tls_stream_step(): wait, call again */
 	TLS_HANDSHAKE_LOST,    /* the peer closed the connection */
 	TLS_HANDSHAKE_TIMEOUT, /* usec passed */
 	TLS_HANDSHAKE_ERRNO,   /* errno */
@@ -31,6 +32,18 @@ enum tls_handshake {
  * the stream and takes usec at most. Unless it is OK only tls_stream_close()
  * may follow. */
 enum tls_handshake tls_stream_start(struct stream *s, SSL *ssl, int64_t usec);
+
+/*
+ * The same without ever waiting, for a caller with an event loop that bounds
+ * the time itself: begin, then step until it is not AGAIN. s->wait_write says
+ * what AGAIN waits for. The stream has no output, and is not used as a stream
+ * but through its operations.
+ */
+void tls_stream_begin(struct stream *s, SSL *ssl);
+enum tls_handshake tls_stream_step(struct stream *s);
+/* After it: would s->ops->read say something, data or the end or a fault,
+ * though nothing new comes in? */
+bool tls_stream_pending(struct stream *s);
 
 /*
  * Say goodbye, unless the connection is broken, and free the SSL object; the

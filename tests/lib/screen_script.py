@@ -18,6 +18,7 @@ A script file holds lines of these forms:
     C+: text            send with CR LF only
     R: text, R+: text   the same with the escapes of a Python bytes literal
     W: seconds          wait
+    T:                  TLS handshake; shows the protocol, or the error
     X:                  close the connection
     X!:                 close it by a reset
 
@@ -32,12 +33,16 @@ Ports are PORT, times T, ids QID there.
 import ast
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
 
+import tls_ca
+
 TIMEOUT = 12.0
-WORK = "GCRWX-"
+WORK = "GCRWTX-"
+CERT = "{dir}/cert.pem"  # made when a setting names it
 
 
 def raw(text):
@@ -110,6 +115,8 @@ class Script:
 
     def settings(self, directory):
         """main.cf; the files are written."""
+        if CERT in self.main.values():
+            tls_ca.issue(directory, "cert", "mx.example.com", ca=None)
         for name, text in self.files.items():
             with open(f"{directory}/{name}", "w", encoding="utf-8") as out:
                 out.write(text)
@@ -179,6 +186,20 @@ class Client:
             if not re.match(r"S: \d\d\d-", lines[-1]):
                 return lines
 
+    def start_tls(self):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            self.sock = context.wrap_socket(self.sock)
+        except TimeoutError:
+            return "S: <NONE>"
+        except OSError:
+            return "S: <NO TLS>"
+        self.data = b""
+        return "S: " + self.sock.version()
+
     def send(self, data):
         try:
             self.sock.sendall(data)
@@ -205,6 +226,8 @@ def play(dialogue, address):
             client.send(text.encode() + b"\r\n")
         elif kind in ("R", "R+"):
             client.send(raw(text))
+        elif kind == "T":
+            out.append(client.start_tls())
         elif kind == "W":
             time.sleep(float(text))
         elif kind in ("X", "X!"):

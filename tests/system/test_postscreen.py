@@ -8,7 +8,9 @@ import random
 import re
 import resource
 import socket
+import ssl
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 import dns_server
 import postrider
 import screen_script
+import tls_ca
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = sorted(glob.glob(os.path.join(HERE, "../postscreen/*.txt")))
@@ -303,6 +306,196 @@ def test_damaged_cache(dns):
         mta.start()
         assert mta.talk("127.9.0.1", "QUIT")[1] == ["S: 221 2.0.0 Bye"]
         mta.wait_log("postscreen_cache.db is damaged: moved to")
+
+
+# ---- STARTTLS ----
+
+DEEP = {"postscreen_greet_banner": "", "postscreen_pipelining_enable": "yes"}
+
+
+@pytest.fixture
+def keys():
+    """cert.pem and cert.key, and other.pem with other.key."""
+    with tempfile.TemporaryDirectory(prefix="postrider-tls-") as name:
+        os.chmod(name, 0o755)
+        for cert in ("cert", "other"):
+            tls_ca.issue(name, cert, "mx.example.com", ca=None)
+        yield name
+
+
+def tls_settings(keys, **more):
+    return dict(DEEP, smtpd_tls_security_level="may",
+                smtpd_tls_cert_file=f"{keys}/cert.pem",
+                smtpd_tls_key_file=f"{keys}/cert.key",
+                postscreen_client_connection_count_limit="5000",
+                postscreen_pre_queue_limit="5000", **more)
+
+
+def secure(mta, source="127.9.0.1", version=None):
+    """A client under TLS."""
+    c = mta.client(source)
+    assert c.reply()[-1].startswith("S: 220 ")
+    c.send(b"STARTTLS\r\n")
+    assert c.reply() == ["S: 220 2.0.0 Ready to start TLS"]
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if version:
+        context.minimum_version = context.maximum_version = version
+    c.sock = context.wrap_socket(c.sock)
+    c.data = b""
+    return c
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_records_of_any_size(dns, keys, version):
+    """Many commands in a record, and a command in many records."""
+    with Screen(dns, **tls_settings(
+            keys, postscreen_pipelining_action="ignore",
+            postscreen_command_count_limit="1000")) as mta:
+        c = secure(mta, version=getattr(ssl.TLSVersion, version))
+        c.send(b"NOOP\r\n" * 700)
+        for _ in range(700):
+            assert c.reply() == ["S: 250 2.0.0 Ok"]
+        for byte in b"EHLO x\r\n":
+            c.send(bytes([byte]))
+        assert "S: 250-SIZE 10240000" in c.reply()
+        c.send(b"NOOP\r\n" + b"VRFY " + b"x" * 1500 + b"\r\nRSET\r\n")
+        assert [c.reply()[0][:6] for _ in range(3)] == ["S: 250", "S: 450",
+                                                        "S: 250"]
+        c.send(b"QUIT\r\n")
+        assert c.reply() == ["S: 221 2.0.0 Bye"]
+        assert c.line() == "<EOF>"
+
+
+def test_tls_line_without_end(dns, keys):
+    with Screen(dns, **tls_settings(keys)) as mta:
+        c = secure(mta)
+        c.send(b"x" * 5000)
+        assert c.line().startswith("421 mx.example.com Service unavailable")
+        mta.wait_log(r"COMMAND LENGTH LIMIT from \[127.9.0.1\]")
+
+
+def certificate(mta):
+    c = secure(mta)
+    cert = c.sock.getpeercert(True)
+    c.send(b"QUIT\r\n")
+    c.sock.close()
+    return cert
+
+
+@pytest.mark.parametrize("chroot", ["n", pytest.param(
+    "y", marks=pytest.mark.skipif(os.geteuid() != 0, reason="needs root"))])
+def test_replaced_certificate(dns, keys, chroot):
+    """Served without a reload; who is connected stays; a pair that does not
+    fit is not used."""
+    os.chmod(keys, 0o711)
+    with Screen(dns, chroot=chroot, **tls_settings(keys)) as mta:
+        stays = secure(mta, "127.9.0.2")
+        old = certificate(mta)
+        os.replace(f"{keys}/other.pem", f"{keys}/cert.pem")
+        mta.wait_log("the new certificates cannot be used")
+        assert certificate(mta) == old
+        os.replace(f"{keys}/other.key", f"{keys}/cert.key")
+        deadline = time.time() + 15
+        while certificate(mta) == old and time.time() < deadline:
+            time.sleep(0.05)
+        assert certificate(mta) != old
+        stays.send(b"QUIT\r\n")
+        assert stays.reply() == ["S: 221 2.0.0 Bye"]
+
+
+def test_handshakes_that_do_not_end(dns, keys):
+    """Each has its time, all together little memory, and nobody waits."""
+    with Screen(dns, **tls_settings(
+            keys, smtpd_starttls_timeout="3s")) as mta:
+        certificate(mta)
+        pid = mta.screens()[0]
+        before = rss(pid)
+        slow = []
+        for _ in range(150):
+            c = mta.client("127.9.0.2")
+            assert c.reply()[-1].startswith("S: 220 ")
+            c.send(b"STARTTLS\r\n")
+            assert c.reply()[-1].startswith("S: 220 ")
+            c.send(b"\x16\x03\x01\x02")
+            slow.append(c)
+        assert certificate(mta)
+        grown = rss(pid) - before
+        print(f"150 handshakes: {grown} KiB")
+        assert grown < 150 * 100
+        for _ in range(3):  # bytes that arrive give no more time
+            time.sleep(0.7)
+            for c in slow:
+                c.send(b"\0")
+        mta.wait_log(r"COMMAND TIME LIMIT from \[127.9.0.2\]:\d+ after "
+                     "STARTTLS", count=150)
+        assert all(c.line() == "<EOF>" for c in slow)
+        assert mta.screens() == [pid]
+
+
+def test_tls_garbage(dns, keys):
+    """Before, during and after the handshake."""
+    rng = random.Random(7)
+    with Screen(dns, **tls_settings(keys)) as mta:
+        certificate(mta)
+        pid = mta.screens()
+        for i in range(60):
+            c = mta.client("127.9.0.2")
+            c.reply()
+            c.send(b"STARTTLS\r\n")
+            c.reply()
+            if i % 3 == 0:
+                c.send(rng.randbytes(rng.randrange(1, 3000)))
+            elif i % 3 == 1:
+                c.send(b"\x16\x03\x01" + rng.randbytes(2000))
+            else:
+                context = ssl.create_default_context()
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+                bare = c.sock.dup()
+                c.sock = context.wrap_socket(c.sock)
+                c.send(b"NOOP\r\n")
+                c.sock.recv(100)
+                bare.sendall(b"\x17\x03\x03\x00\x20" + rng.randbytes(32))
+                bare.close()
+            c.sock.close()
+        mta.wait_log(r"tlsproxy\[\d+\]: DISCONNECT \[127.9.0.2\]", count=60)
+        assert certificate(mta) and mta.screens() == pid
+
+
+def test_tls_client_that_does_not_read(dns, keys):
+    with Screen(dns, **tls_settings(
+            keys, postscreen_command_time_limit="3s",
+            postscreen_pipelining_action="ignore",
+            postscreen_command_count_limit="1000000")) as mta:
+        c = secure(mta)
+        pid = mta.screens()[0]
+        before = rss(pid)
+        c.sock.settimeout(1)
+        try:
+            for _ in range(2000):
+                c.sock.sendall(b"EHLO x\r\n" * 500)
+        except (TimeoutError, OSError):
+            pass
+        assert certificate(mta)
+        assert rss(pid) - before < 3000
+        mta.wait_log(r"(TIME LIMIT|HANGUP after \S+) from \[127.9.0.1\]")
+        assert mta.screens() == [pid]
+
+
+def test_idle_under_tls(dns, keys):
+    with Screen(dns, **tls_settings(keys)) as mta:
+        certificate(mta)
+        pid = mta.screens()[0]
+        before = rss(pid)
+        clients = [secure(mta) for _ in range(200)]
+        grown = rss(pid) - before
+        print(f"200 idle clients under TLS: {grown} KiB")
+        assert grown < 200 * 60
+        for c in clients:
+            c.send(b"QUIT\r\n")
+            assert c.reply() == ["S: 221 2.0.0 Bye"]
 
 
 # ---- clients that mean no good ----

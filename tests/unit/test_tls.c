@@ -484,6 +484,75 @@ test_handshake_fails(void **state)
 	ends_close(&e);
 }
 
+/* Both ends by steps, in one process: nothing here waits. */
+static void
+test_steps(void **state)
+{
+	enum tls_handshake a = TLS_HANDSHAKE_AGAIN, b = TLS_HANDSHAKE_AGAIN;
+	struct ends e;
+	SSL *s, *c;
+	char text[8];
+
+	(void)state;
+	ends_open(&e);
+	ends_connect(&e);
+	s = SSL_new(e.server);
+	c = SSL_new(e.client);
+	SSL_set_accept_state(s);
+	SSL_set_connect_state(c);
+	tls_stream_begin(&e.s, s);
+	tls_stream_begin(&e.c, c);
+	assert_int_equal(tls_stream_step(&e.s), TLS_HANDSHAKE_AGAIN);
+	assert_false(e.s.wait_write);
+	for (int i = 0; i < 10 && (a != TLS_HANDSHAKE_OK || b != a); i++) {
+		b = tls_stream_step(&e.c);
+		a = tls_stream_step(&e.s);
+	}
+	assert_int_equal(a, TLS_HANDSHAKE_OK);
+	assert_int_equal(b, TLS_HANDSHAKE_OK);
+	assert_false(tls_stream_pending(&e.s));
+	assert_int_equal(e.s.ops->read(&e.s, text, sizeof(text)), -1);
+	assert_int_equal(errno, EAGAIN);
+	/* Two records, read in parts. */
+	assert_int_equal(e.c.ops->write(&e.c, "abc", 3), 3);
+	assert_int_equal(e.c.ops->write(&e.c, "d", 1), 1);
+	assert_int_equal(e.s.ops->read(&e.s, text, 2), 2);
+	assert_true(tls_stream_pending(&e.s));
+	assert_int_equal(e.s.ops->read(&e.s, text, sizeof(text)), 1);
+	assert_true(tls_stream_pending(&e.s));
+	assert_int_equal(e.s.ops->read(&e.s, text, sizeof(text)), 1);
+	assert_int_equal(text[0], 'd');
+	assert_false(tls_stream_pending(&e.s));
+	tls_stream_close(&e.c, 0);
+	assert_true(tls_stream_pending(&e.s)); /* the end */
+	assert_int_equal(e.s.ops->read(&e.s, text, sizeof(text)), 0);
+	tls_stream_close(&e.s, 0);
+	close(e.fd[0]);
+	close(e.fd[1]);
+	ends_close(&e);
+}
+
+static void
+test_steps_fail(void **state)
+{
+	struct ends e;
+	SSL *s;
+
+	(void)state;
+	ends_open(&e);
+	ends_connect(&e);
+	s = SSL_new(e.server);
+	SSL_set_accept_state(s);
+	tls_stream_begin(&e.s, s);
+	assert_int_equal(send(e.fd[1], "\x16\x03\x01", 3, 0), 3);
+	assert_int_equal(tls_stream_step(&e.s), TLS_HANDSHAKE_AGAIN);
+	close(e.fd[1]);
+	assert_int_equal(tls_stream_step(&e.s), TLS_HANDSHAKE_LOST);
+	tls_stream_close(&e.s, 0);
+	close(e.fd[0]);
+	ends_close(&e);
+}
+
 /* ---- tickets ---- */
 
 static SSL_SESSION *session;
@@ -705,6 +774,8 @@ main(void)
 	    cmocka_unit_test(test_chains),
 	    cmocka_unit_test(test_stream),
 	    cmocka_unit_test(test_handshake_fails),
+	    cmocka_unit_test(test_steps),
+	    cmocka_unit_test(test_steps_fail),
 	    cmocka_unit_test(test_tickets),
 	    cmocka_unit_test(test_ticket_age),
 	    cmocka_unit_test(test_ticket_file_is_a_link),

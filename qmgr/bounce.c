@@ -117,7 +117,7 @@ write_receipts(struct receipt_slot *slot, const struct bounce_request *req)
 					.offset = req->offset};
 		snprintf(v[n++].id, sizeof(v->id), "%s", req->queue_id);
 	}
-	receipt_write(slot, v, n);
+	receipt_write(slot, v, n, true);
 	free(v);
 }
 

@@ -174,6 +174,7 @@ enum {
 	DELIVER_BOUNCE_NOTICE = 1 << 0, /* a notice of ours: null sender */
 	DELIVER_SMTPUTF8 = 1 << 1,
 	DELIVER_REQUIRETLS = 1 << 2,
+	DELIVER_SHARED_SYNC = 1 << 16, /* many at once: qmgr syncs for all */
 	DELIVER_PROBE = 1 << 3, /* find out, deliver nothing */
 };
 

@@ -69,8 +69,11 @@ receipt_slot_take(struct receipt_slot *s, int fd, int64_t base)
 }
 
 void
-receipt_write(struct receipt_slot *s, const struct receipt *v, size_t n)
+receipt_write(struct receipt_slot *s, const struct receipt *v, size_t n,
+	      bool durable)
 {
+	bool (*write)(int fd, const void *data, size_t len, int64_t offset) =
+	    durable ? queue_sys_write_durable : queue_sys_write;
 	char *data;
 
 	if (s->fd < 0 || n == 0)
@@ -82,8 +85,8 @@ receipt_write(struct receipt_slot *s, const struct receipt *v, size_t n)
 	data = mem_calloc(n, RECEIPT_BYTES);
 	for (size_t i = 0; i < n; i++)
 		receipt_encode(&v[i], data + i * RECEIPT_BYTES);
-	queue_sys_write_durable(s->fd, data, n * RECEIPT_BYTES,
-				s->base + (int64_t)(s->next * RECEIPT_BYTES));
+	write(s->fd, data, n * RECEIPT_BYTES,
+	      s->base + (int64_t)(s->next * RECEIPT_BYTES));
 	s->next += n;
 	free(data);
 }

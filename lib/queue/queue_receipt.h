@@ -63,10 +63,12 @@ struct receipt_slot {
 void receipt_slot_take(struct receipt_slot *s, int fd, int64_t base);
 void receipt_slot_close(struct receipt_slot *s);
 /*
- * Write n receipts durably; of more than a slot holds, the first. What cannot
- * be written is left out without a word: the report to the owner says it too.
+ * Write n receipts; of more than a slot holds, the first. durable: they outlive
+ * a power loss, too, not only this process and the owner. What cannot be
+ * written is left out without a word: the report to the owner says it too.
  */
-void receipt_write(struct receipt_slot *s, const struct receipt *v, size_t n);
+void receipt_write(struct receipt_slot *s, const struct receipt *v, size_t n,
+		   bool durable);
 
 /* ---- the owner ---- */
 

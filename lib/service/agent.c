@@ -150,7 +150,7 @@ write_receipts(struct agent_request *req)
 					.offset = req->offset};
 		snprintf(v[n++].id, sizeof(v->id), "%s", req->queue_id);
 	}
-	receipt_write(req->receipts, v, n);
+	receipt_write(req->receipts, v, n, !(req->flags & DELIVER_SHARED_SYNC));
 	req->n_owed = 0;
 	free(v);
 }
@@ -201,7 +201,7 @@ render_status(const struct agent_request *req, const char *to,
 		why_copy(&told, why);
 	format_status(req, to, orig_to, &told,
 		      req->flags & DELIVER_PROBE ? agent_probe_word(why)
-		      : soft			 ? "SOFTBOUNCE"
+		      : soft                     ? "SOFTBOUNCE"
 						 : why_status_word(why),
 		      line);
 	why_free(&told);

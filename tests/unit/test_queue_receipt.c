@@ -110,26 +110,26 @@ test_ring(void **state)
 	assert_int_equal(scan_all(q), 1);
 	m = got[0];
 	r = receipt_for(m, 2);
-	receipt_write(&t, &r, 1);
+	receipt_write(&t, &r, 1, true);
 	r = receipt_for(m, 0);
-	receipt_write(&s, &r, 1);
+	receipt_write(&s, &r, 1, true);
 	assert_true(queue_receipt_has(q, slot, m, 0));
 	assert_false(queue_receipt_has(q, slot, m, 1));
 	assert_false(queue_receipt_has(q, slot, m, 2));
 	r = receipt_for(m, 1);
 	for (int i = 0; i < RECEIPTS_IN_SLOT; i++)
-		receipt_write(&s, &r, 1);
+		receipt_write(&s, &r, 1, true);
 	assert_false(queue_receipt_has(q, slot, m, 0));
 	assert_true(queue_receipt_has(q, slot, m, 1));
 	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
 		many[i] = receipt_for(m, 0);
-	receipt_write(&s, many, sizeof(many) / sizeof(many[0]));
+	receipt_write(&s, many, sizeof(many) / sizeof(many[0]), true);
 	assert_true(queue_receipt_has(q, slot, m, 0));
 	assert_true(queue_receipt_has(q, other, m, 2));
 	assert_false(queue_receipt_has(q, -1, m, 2));
 	/* No slot: nothing is written, and nobody is hurt. */
 	receipt_slot_close(&s);
-	receipt_write(&s, &r, 1);
+	receipt_write(&s, &r, 1, true);
 	receipt_slot_close(&t);
 	queue_release(q, m);
 	queue_disown(q);
@@ -155,9 +155,9 @@ test_next_owner(void **state)
 	m = strcmp(got[0]->id, first) ? got[1] : got[0];
 	s = agent_slot(q, &slot);
 	r = receipt_for(m, 1);
-	receipt_write(&s, &r, 1);
+	receipt_write(&s, &r, 1, true);
 	r.index = 99; /* no such recipient */
-	receipt_write(&s, &r, 1);
+	receipt_write(&s, &r, 1, true);
 	receipt_slot_close(&s);
 	for (int life = 0; life < 2; life++) {
 		queue_release(q, got[0]);
@@ -203,7 +203,7 @@ test_deferred(void **state)
 	s = agent_slot(q, &slot);
 	r = receipt_for(m, 0);
 	assert_true(r.file == 0);
-	receipt_write(&s, &r, 1);
+	receipt_write(&s, &r, 1, true);
 	assert_true(queue_receipt_has(q, slot, m, 0));
 	receipt_slot_close(&s);
 	queue_release(q, m);
@@ -241,7 +241,7 @@ test_orphan(void **state)
 	assert_int_equal(fixture_count("journal"), 3);
 	assert_int_equal(scan_all(q), 1);
 	assert_int_equal(got[0]->state[0], RCPT_OPEN);
-	receipt_write(&s, &r, 1);
+	receipt_write(&s, &r, 1, true);
 	queue_receipt_apply(q, got[0]);
 	assert_int_equal(got[0]->state[0], RCPT_DONE);
 	queue_finish(q, got[0]);

@@ -162,9 +162,29 @@ def test_postgrey():
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="spawn(8) changes uid")
 def test_policyd_spf():
-    program = shutil.which("policyd-spf", path="/usr/bin:/usr/sbin")
-    if not program:
-        pytest.skip("no policyd-spf")
+    """The package with its command wants Debian's Postfix: a line of ours
+    does what that command does."""
+    module = "/usr/lib/python3/dist-packages/spf_engine/policyd_spf.py"
+    if not os.path.exists(module):
+        pytest.skip("no python3-spf-engine")
+    folder = tempfile.mkdtemp(prefix="postrider-spf-")
+    os.chmod(folder, 0o755)
+    program, conf = f"{folder}/policyd-spf", f"{folder}/policyd-spf.conf"
+    with open(conf, "w") as out:
+        out.write("debugLevel = 1\nHELO_reject = Fail\nMail_From_reject = Fail\n"
+                  "skip_addresses = 127.0.0.0/8\n")
+    with open(program, "w") as out:
+        out.write("#!/usr/bin/python3\nimport sys\n"
+                  "from spf_engine.policyd_spf import main\n"
+                  f"sys.argv = ['policyd-spf', '{conf}']\nsys.exit(main())\n")
+    os.chmod(program, 0o755)
+    try:
+        ask_policyd_spf(program)
+    finally:
+        shutil.rmtree(folder)
+
+
+def ask_policyd_spf(program):
     main = settings("unix:private/policyd-spf",
                     **{"policyd-spf_time_limit": "3600"})
     line = ("policyd-spf unix - n n - 0 spawn user=nobody "

@@ -20,6 +20,9 @@ import postrider
 import screen_script
 import tls_ca
 
+# Most of it waits for clients to do nothing, as postscreen does.
+pytestmark = pytest.mark.slow
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = sorted(glob.glob(os.path.join(HERE, "../postscreen/*.txt")))
 LINES = """\

@@ -32,7 +32,7 @@ enum {
 	RELOAD_LOG_WAIT_MSEC = 200,
 };
 
-struct master master;
+struct master master = {.log_pipe = -1};
 
 struct options {
 	const char *config_dir;

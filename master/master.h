@@ -60,6 +60,7 @@ struct service_entry {
 		bool keep;
 	} * listen;
 	size_t n_listen;
+	bool has_log_pipe; /* as its last listener */
 	char *path; /* of a socket or FIFO, relative to queue_directory */
 
 	struct child *current;   /* takes new clients; or NULL */
@@ -81,6 +82,9 @@ struct master {
 	bool init_mode;   /* -i: process 1 */
 	bool unprivileged;
 	bool stopping;
+	/* What all processes write their log lines to, and postlogd listens on
+	 * beside its socket; -1: there is no postlogd. */
+	int log_pipe;
 };
 
 extern struct master master;
@@ -94,6 +98,8 @@ extern struct master master;
 bool master_services_load(bool first);
 struct service_entry *master_services_find(const char *name,
 					   enum master_type type);
+/* Is it the one that writes maillog_file? */
+bool master_services_is_log(const struct service_entry *s);
 
 /* ---- master_listen.c: sockets ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 #include "master/master.h"
 
 enum {
+	LOG_PIPE_BYTES = 256 * 1024,
 	BACKLOG = 4096,     /* the system's limit is lower, most likely */
 	SOCKET_MODE = 0666, /* the directory decides who gets in */
 };
@@ -74,9 +76,36 @@ master_listen_refuse(void)
 	}
 }
 
+/* Its other end, which postlogd reads, is a listener. */
+static void
+open_log_pipe(struct service_entry *s)
+{
+	int pair[2];
+
+	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0) {
+		log_warn("pipe to %s: %m", s->name);
+		return;
+	}
+	/* As big as it is allowed to be. */
+	fcntl(pair[0], F_SETPIPE_SZ, LOG_PIPE_BYTES);
+	add_listener(s, pair[0], NULL);
+	master.log_pipe = pair[1];
+	s->has_log_pipe = true;
+}
+
+static void
+close_log_pipe(struct service_entry *s)
+{
+	close(master.log_pipe);
+	master.log_pipe = -1;
+	s->has_log_pipe = false;
+}
+
 void
 master_listen_close(struct service_entry *s)
 {
+	if (s->has_log_pipe)
+		close_log_pipe(s);
 	while (s->n_listen)
 		drop_listener(s, s->n_listen - 1);
 	if (s->path)
@@ -227,6 +256,8 @@ listen_local(struct service_entry *s)
 		return false;
 	}
 	add_listener(s, fd, NULL);
+	if (master_services_is_log(s) && master.log_pipe < 0)
+		open_log_pipe(s);
 	return true;
 }
 

@@ -10,15 +10,18 @@
 
 /* Their work is done elsewhere: by a library, or by another process. */
 static const char *const no_process[] = {
-    "cleanup",  "tlsmgr",   "anvil",   "scache", "trivial-rewrite",
-    "proxymap", "flush",    "error",  "discard",
-    "retry",    "tlsproxy", "dnsblog", NULL,
+    "cleanup",  "tlsmgr",  "anvil", "scache",  "trivial-rewrite",
+    "proxymap", "flush",   "error", "discard", "retry",
+    "tlsproxy", "dnsblog", NULL,
 };
 
 /* Programs of Postfix that this version does not have. A file of that name
  * in daemon_directory was left behind by Postfix. */
 static const char *const absent[] = {
-    "qmqpd", "nqmgr", "oqmgr", NULL,
+    "qmqpd",
+    "nqmgr",
+    "oqmgr",
+    NULL,
 };
 
 static bool
@@ -233,8 +236,8 @@ remove_the_rest(void)
 	}
 }
 
-static bool
-is_log_service(const struct service_entry *s)
+bool
+master_services_is_log(const struct service_entry *s)
 {
 	return s->type == MASTER_UNIX_DGRAM &&
 	       strcmp(s->name, conf->postlog_service_name) == 0;
@@ -247,7 +250,7 @@ apply(bool first, bool log_service)
 	bool ok = true;
 
 	for (struct service_entry *s = master.services; s; s = s->next) {
-		if (is_log_service(s) != log_service)
+		if (master_services_is_log(s) != log_service)
 			continue;
 		if (!master_listen_open(s)) {
 			ok = false;

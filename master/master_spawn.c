@@ -13,6 +13,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/conf/conf.h"
+#include "lib/conf/conf_log.h"
 #include "lib/service/service_run.h"
 #include "lib/sys/io.h"
 #include "lib/sys/logsink.h"
@@ -27,23 +28,31 @@ enum {
 
 /* ---- the child's side ---- */
 
-/* 3 is the socket to master, 4 and up are the listeners, nothing else. */
+/* 3 is the socket to master, 4 and up are the listeners, then comes the pipe
+ * to postlogd, which does not send itself its lines; nothing else. */
 static void
 place_descriptors(const struct service_entry *s, int status)
 {
-	size_t n = 1 + s->n_listen;
+	bool logs = master.log_pipe >= 0 && !s->has_log_pipe;
+	size_t n = 1 + s->n_listen + logs;
 	int beyond = SERVICE_MASTER_FD + (int)n;
 	int *fd = mem_calloc(n, sizeof(int));
 
 	/* Out of the way first: a source may be another's destination. */
-	for (size_t i = 0; i < n; i++)
-		fd[i] = fcntl(i ? s->listen[i - 1].fd : status, F_DUPFD_CLOEXEC,
-			      beyond);
+	for (size_t i = 0; i < n; i++) {
+		int from = i == 0             ? status
+			   : i <= s->n_listen ? s->listen[i - 1].fd
+					      : master.log_pipe;
+
+		fd[i] = fcntl(from, F_DUPFD_CLOEXEC, beyond);
+	}
 	for (size_t i = 0; i < n; i++) {
 		if (fd[i] < 0 || dup2(fd[i], SERVICE_MASTER_FD + (int)i) < 0)
 			log_fatal("master_spawn: dup2: %m");
 	}
 	free(fd);
+	if (logs)
+		conf_log_export_pipe(beyond - 1);
 	close_range((unsigned)beyond, ~0U, 0);
 }
 

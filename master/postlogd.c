@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * postlogd(8): writes the lines that arrive on its datagram socket to
- * maillog_file. The file is opened with the privileges of master. When it was
- * renamed or removed (postfix logrotate, logrotate(8)) the process ends before
- * it reads more, and the next one opens a new file.
+ * postlogd(8): writes the lines that arrive on its datagram socket, and in the
+ * pipe from the processes that master started, to maillog_file. The file is
+ * opened with the privileges of master. When it was renamed or removed (postfix
+ * logrotate, logrotate(8)) the process ends before it reads more, and the next
+ * one opens a new file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +23,10 @@
 #include "lib/sys/logsink.h"
 
 enum {
+	PIPE_FD = SERVICE_LISTEN_FD + 1,
 	LINE_MAX_BYTES = 8192,
-	BATCH_BYTES = 64 * 1024, /* written with one call */
+	BATCH_BYTES = 64 * 1024, /* read or written with one call */
+	READS_PER_EVENT = 64,    /* then signals get their turn */
 };
 
 static struct {
@@ -31,6 +34,15 @@ static struct {
 	struct stat st; /* of the open file */
 	bool watch;     /* a file that may be rotated */
 } out = {.fd = -1};
+
+/* In a process of master's that is told so with -s 2. */
+static bool
+has_pipe(void)
+{
+	struct stat st;
+
+	return fstat(PIPE_FD, &st) == 0 && S_ISFIFO(st.st_mode);
+}
 
 static void
 open_file(void)
@@ -69,31 +81,85 @@ write_batch(struct buf *batch)
 	buf_reset(batch);
 }
 
-/* Everything that waits on fd. */
+static void
+add_line(struct buf *batch, char *line, size_t n)
+{
+	while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\0'))
+		n--;
+	if (n == 0)
+		return;
+	/* Whoever may write here must not forge lines. */
+	utf8_printable(line, n, '?');
+	buf_append(batch, line, n);
+	buf_append_byte(batch, '\n');
+	if (batch->len >= BATCH_BYTES)
+		write_batch(batch);
+}
+
+/* From the socket: a datagram is a line. */
+static void
+copy_datagrams(int fd, struct buf *batch)
+{
+	char line[LINE_MAX_BYTES];
+	ssize_t n;
+
+	for (int i = 0; i < READS_PER_EVENT; i++) {
+		n = recv(fd, line, sizeof(line), MSG_DONTWAIT);
+		if (n < 0 && errno != EINTR)
+			break;
+		if (n > 0)
+			add_line(batch, line, (size_t)n);
+	}
+}
+
+/* Lines that are complete, and what is too long to be one; the rest stays in
+ * from. */
+static void
+take_lines(struct buf *from, struct buf *batch)
+{
+	size_t done = 0;
+
+	while (done < from->len) {
+		struct span rest = span_from(buf_span(from), done);
+		long nl = span_find(rest, '\n');
+		size_t n = nl < 0 ? rest.len : (size_t)nl + 1;
+
+		if (nl < 0 && n < LINE_MAX_BYTES)
+			break;
+		add_line(batch, from->data + done, n);
+		done += n;
+	}
+	memmove(from->data, from->data + done, from->len - done);
+	buf_truncate(from, from->len - done);
+}
+
+/* From the pipe: lines, of which the last may end in the next read. */
+static void
+copy_stream(int fd, struct buf *batch)
+{
+	static struct buf from;
+	ssize_t n;
+
+	for (int i = 0; i < READS_PER_EVENT; i++) {
+		n = read(fd, buf_reserve(&from, BATCH_BYTES), BATCH_BYTES);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		from.len += (size_t)n;
+		take_lines(&from, batch);
+	}
+}
+
 static void
 copy_lines(int fd)
 {
 	static struct buf batch;
 
-	for (;;) {
-		char *line = buf_reserve(&batch, LINE_MAX_BYTES + 1);
-		ssize_t n = recv(fd, line, LINE_MAX_BYTES, MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\0'))
-			n--;
-		if (n == 0)
-			continue;
-		/* Whoever may write here must not forge lines. */
-		utf8_printable(line, (size_t)n, '?');
-		batch.len += (size_t)n;
-		buf_append_byte(&batch, '\n');
-		if (batch.len >= BATCH_BYTES)
-			write_batch(&batch);
-	}
+	if (fd == SERVICE_LISTEN_FD)
+		copy_datagrams(fd, &batch);
+	else
+		copy_stream(fd, &batch);
 	write_batch(&batch);
 }
 
@@ -109,8 +175,11 @@ on_lines(int fd)
 static void
 on_stop(void)
 {
-	if (!was_rotated())
+	if (!was_rotated()) {
 		copy_lines(SERVICE_LISTEN_FD);
+		if (has_pipe())
+			copy_lines(PIPE_FD);
+	}
 	service_exit(0);
 }
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/conf/conf_log.h"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -13,6 +17,7 @@
 
 #define ENV_SOCKET "POSTLOG_SERVICE"
 #define ENV_HOSTNAME "POSTLOG_HOSTNAME"
+#define ENV_PIPE "POSTLOG_PIPE"
 #define ENV_TAG "MAIL_LOGTAG"
 
 /* The user of a set-gid program must not choose what lines look like. */
@@ -31,6 +36,32 @@ first_label(const char *host)
 	return mem_strndup(host, strcspn(host, "."));
 }
 
+/* The descriptor that master left us; our children shall not have it. */
+static void
+take_pipe(void)
+{
+	const char *text = secure_getenv(ENV_PIPE);
+	struct stat st;
+	int64_t fd;
+
+	if (!text)
+		return;
+	if (num_parse(span_of(text), 0, INT_MAX, &fd) &&
+	    fstat((int)fd, &st) == 0 && S_ISFIFO(st.st_mode) &&
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0)
+		logsink_set_pipe((int)fd);
+	unsetenv(ENV_PIPE);
+}
+
+void
+conf_log_export_pipe(int fd)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", fd);
+	setenv(ENV_PIPE, text, 1);
+}
+
 void
 conf_log_open_early(const char *process)
 {
@@ -43,6 +74,7 @@ conf_log_open_early(const char *process)
 	    .hold = true,
 	};
 
+	take_pipe();
 	logsink_open(&s);
 	free(host);
 }

@@ -19,7 +19,7 @@ enum {
 /*
  * Before conf_load(), for what goes wrong in it: the environment that master
  * and postfix(1) leave for their children (POSTLOG_SERVICE, POSTLOG_HOSTNAME,
- * MAIL_LOGTAG) decides. process is "smtpd".
+ * MAIL_LOGTAG, POSTLOG_PIPE) decides. process is "smtpd".
  */
 void conf_log_open_early(const char *process);
 
@@ -31,6 +31,9 @@ void conf_log_open_ident(const char *ident, unsigned flags);
 
 /* Set that environment, after conf_load(). */
 void conf_log_export(void);
+
+/* In a child, for the program that it becomes: fd is the pipe to postlogd. */
+void conf_log_export_pipe(int fd);
 
 /* maillog_file_permissions; a bad value is fatal. */
 unsigned conf_log_file_mode(void);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,8 @@ static struct {
 	unsigned long lost;
 	bool in_report;
 	bool hold;
-} sink = {.fd = -1, .facility = LOG_MAIL, .wait_msec = 1000};
+	int pipe; /* to postlogd, or -1 */
+} sink = {.fd = -1, .pipe = -1, .facility = LOG_MAIL, .wait_msec = 1000};
 
 /* Lines that wait for the next logsink_open(). */
 static struct {
@@ -64,6 +66,12 @@ logsink_facility(const char *name, int *code)
 		}
 	}
 	return false;
+}
+
+void
+logsink_set_pipe(int fd)
+{
+	sink.pipe = fd;
 }
 
 void
@@ -89,19 +97,26 @@ logsink_open_file(const char *path, unsigned mode)
 	return open(path, flags | O_CREAT, 0600);
 }
 
-/* "Mon dd hh:mm:ss " in the C locale, whatever the program has set. */
+/* "Mon dd hh:mm:ss " in the C locale, whatever the program has set. Several
+ * lines of one second share the work. */
 static int
 put_time(char *out, size_t size)
 {
 	static const char month[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static char text[48];
+	static time_t of;
 	time_t now = time(NULL);
 	struct tm tm;
 
-	if (!localtime_r(&now, &tm))
-		gmtime_r(&now, &tm);
-	return snprintf(out, size, "%.3s %2d %02d:%02d:%02d ",
-			month + 3 * tm.tm_mon, tm.tm_mday, tm.tm_hour,
-			tm.tm_min, tm.tm_sec);
+	if (now != of || !text[0]) {
+		if (!localtime_r(&now, &tm))
+			gmtime_r(&now, &tm);
+		snprintf(text, sizeof(text), "%.3s %2d %02d:%02d:%02d ",
+			 month + 3 * tm.tm_mon, tm.tm_mday, tm.tm_hour,
+			 tm.tm_min, tm.tm_sec);
+		of = now;
+	}
+	return snprintf(out, size, "%s", text);
 }
 
 static size_t
@@ -165,16 +180,45 @@ reconnect(void)
 }
 
 static bool
-wait_for_room(int64_t deadline)
+wait_for_room(int fd, int64_t deadline)
 {
-	return io_monotonic() < deadline &&
-	       io_wait_writable(sink.fd, deadline) != 0;
+	return io_monotonic() < deadline && io_wait_writable(fd, deadline) != 0;
+}
+
+static int64_t
+wait_deadline(void)
+{
+	return io_monotonic() + (int64_t)sink.wait_msec * 1000;
+}
+
+/* One write of at most PIPE_BUF bytes does not mix with those of others. */
+static bool
+write_pipe(char *line, size_t len)
+{
+	int64_t deadline = 0;
+
+	line[len] = '\n';
+	while (write(sink.pipe, line, len + 1) < 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN) {
+			/* Nobody can ever read it. */
+			close(sink.pipe);
+			sink.pipe = -1;
+			return false;
+		}
+		if (!deadline)
+			deadline = wait_deadline();
+		if (!wait_for_room(sink.pipe, deadline))
+			return false;
+	}
+	return true;
 }
 
 static bool
 send_datagram(const char *line, size_t len)
 {
-	int64_t deadline = io_monotonic() + (int64_t)sink.wait_msec * 1000;
+	int64_t deadline = 0;
 	int tries = 0;
 
 	while (tries < SEND_TRIES) {
@@ -185,7 +229,9 @@ send_datagram(const char *line, size_t len)
 		if (errno == EINTR)
 			continue;
 		if (errno == EAGAIN || errno == ENOBUFS) {
-			if (!wait_for_room(deadline))
+			if (!deadline)
+				deadline = wait_deadline();
+			if (!wait_for_room(sink.fd, deadline))
 				return false;
 			continue;
 		}
@@ -224,7 +270,11 @@ deliver(enum log_level level, const char *ident, const char *text)
 	else
 		len = format_syslog(line, LINE_SIZE, priority[level], ident,
 				    text);
-	ok = send_datagram(line, len);
+	_Static_assert(LINE_SIZE < PIPE_BUF, "a line is one write");
+	ok = sink.postlog && sink.pipe >= 0 && write_pipe(line, len);
+	/* A pipe that is merely full stays the way to go. */
+	if (!ok && (!sink.postlog || sink.pipe < 0))
+		ok = send_datagram(line, len);
 	if (!ok && sink.file)
 		ok = append_to_file(line, len);
 	return ok;
@@ -236,7 +286,7 @@ report_lost(void)
 	char text[80];
 	unsigned long lost = sink.lost;
 
-	if (sink.fd < 0 || sink.in_report)
+	if ((sink.fd < 0 && sink.pipe < 0) || sink.in_report)
 		return;
 	sink.in_report = true;
 	snprintf(text, sizeof(text),

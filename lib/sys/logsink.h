@@ -11,6 +11,11 @@
  * while nobody listens it tries once a second, and lines are lost (counted;
  * the next line that gets through is followed by one that tells the number).
  * A full socket is waited for at most logsink_set_wait() milliseconds.
+ *
+ * Of a datagram socket the kernel queues ten lines (max_dgram_qlen), so that
+ * busy processes wait for postlogd at every other line. What master starts
+ * therefore writes into one pipe that they all share; the socket is for the
+ * others, and for when nobody reads from the pipe any more.
  */
 #ifndef LIB_SYS_LOGSINK_H
 #define LIB_SYS_LOGSINK_H
@@ -39,7 +44,13 @@ struct logsink {
 /* The sink of lib/base/log.h from now on. May be called again. */
 void logsink_open(const struct logsink *s);
 
-/* How long one line may wait for room in the socket; 1000 unless set. */
+/*
+ * The pipe to postlogd, not blocking; it is used in the place of the socket of
+ * postlogd, and belongs to the sink from now on.
+ */
+void logsink_set_pipe(int fd);
+
+/* How long one line may wait for room in the socket or pipe; 1000 unless set. */
 void logsink_set_wait(int msec);
 
 /* "mail", "local0": the syslog code, shifted (LOG_MAIL). */

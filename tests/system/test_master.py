@@ -351,6 +351,38 @@ def test_log_rotation(mta):
     assert "daemon started" not in mta.log()
 
 
+def test_nobody_waits_for_a_slow_postlogd(mta):
+    greeting(mta.port)
+    wait_until(lambda: mta.pids("postlogd"))
+    logger = mta.pids("postlogd")[0]
+    before = mta.log().count("disconnect from")
+    os.kill(logger, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        for _ in range(100):
+            greeting(mta.port)
+        # A full socket would cost each line a second.
+        assert time.monotonic() - started < 20
+    finally:
+        os.kill(logger, signal.SIGCONT)
+    wait_until(lambda: mta.log().count("disconnect from") == before + 100)
+    assert "were lost" not in mta.log()
+    assert all(re.match(r"\w{3} [ \d]\d \d\d:\d\d:\d\d test \S+\[\d+\]: ", line)
+               for line in mta.log().splitlines())
+
+
+def test_lines_outlive_postlogd(mta):
+    greeting(mta.port)
+    wait_until(lambda: mta.pids("postlogd"))
+    logger = mta.pids("postlogd")[0]
+    before = mta.log().count("disconnect from")
+    os.kill(logger, signal.SIGSTOP)
+    for _ in range(10):
+        greeting(mta.port)
+    os.kill(logger, signal.SIGKILL)
+    wait_until(lambda: mta.log().count("disconnect from") >= before + 10)
+
+
 def stock_lines():
     """conf/master.cf without what needs port 25 of this host."""
     with open(os.path.join(TOP, "conf/master.cf")) as f:

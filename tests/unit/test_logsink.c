@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/sys/logsink: lines to postlogd's socket. */
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +29,7 @@ static int
 set_up(void **state)
 {
 	(void)state;
+	signal(SIGPIPE, SIG_IGN);
 	if (!mkdtemp(dir))
 		return -1;
 	path = mem_sprintf("%s/s", dir);
@@ -179,6 +182,54 @@ test_full_socket(void **state)
 	logsink_set_wait(1000);
 }
 
+/* What is in the pipe, up to its first newline; "" when there is none. */
+static const char *
+next_line(int fd)
+{
+	static char line[4096];
+	size_t n = 0;
+
+	while (n < sizeof(line) - 1 && read(fd, line + n, 1) == 1 &&
+	       line[n] != '\n')
+		n++;
+	line[n] = '\0';
+	return n < 16 ? "" : line + 16;
+}
+
+static void
+test_pipe(void **state)
+{
+	int pair[2], socket = sock_listen_unix(path, SOCK_DGRAM, 0600, 0);
+	char *want = expected("postfix/submission/smtpd", "in the pipe");
+	int lines = 0;
+
+	(void)state;
+	assert_int_equal(pipe2(pair, O_NONBLOCK | O_CLOEXEC), 0);
+	logsink_set_pipe(pair[1]);
+	open_sink();
+	log_info("in the pipe");
+	assert_string_equal(next_line(pair[0]), want);
+	assert_string_equal(receive(socket), "");
+	/* Full: nothing goes past it through the socket, the loss is told. */
+	logsink_set_wait(1);
+	for (int i = 0; i < 2000; i++)
+		log_info("line");
+	while (*next_line(pair[0]))
+		lines++;
+	assert_true(lines > 500 && lines < 2000);
+	assert_string_equal(receive(socket), "");
+	log_info("in the pipe");
+	assert_string_equal(next_line(pair[0]), want);
+	assert_non_null(strstr(next_line(pair[0]), "were lost"));
+	logsink_set_wait(1000);
+	/* Nobody reads any more. */
+	close(pair[0]);
+	log_info("in the pipe");
+	assert_string_equal(receive(socket), want);
+	free(want);
+	close(socket);
+}
+
 static void
 test_facilities(void **state)
 {
@@ -200,6 +251,7 @@ main(void)
 	    cmocka_unit_test(test_file_while_nobody_listens),
 	    cmocka_unit_test(test_restart_of_the_peer),
 	    cmocka_unit_test(test_full_socket),
+	    cmocka_unit_test(test_pipe),
 	    cmocka_unit_test(test_facilities),
 	};
 

@@ -76,8 +76,9 @@ def chunk(data, last=False):
 def content(mta, number=0):
     """Content of the message in the queue, line ends as they are."""
     message = mta.wait_queue(1)[number]
-    text = mta.command("postcat", "-bhq", message["queue_id"]).stdout
-    return text
+    done = mta.command("postcat", "-bhq", message["queue_id"])
+    assert done.returncode == 0, done.stderr + mta.log()[-2000:]
+    return done.stdout
 
 
 # ---- BDAT ----

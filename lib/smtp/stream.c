@@ -277,7 +277,7 @@ stream_has_input(struct stream *s)
 	return s->in.len > s->in_pos || s->ops->ready(s);
 }
 
-/* Room for the next read: 4 KiB at first, twice as much when it was filled. */
+/* Room for the next read: 8 KiB at first, twice as much when it was filled. */
 static size_t
 make_room(struct stream *s)
 {

@@ -25,7 +25,7 @@
 #include "lib/base/buf.h"
 
 enum {
-	STREAM_IN_MIN = 4096,
+	STREAM_IN_MIN = 8192,
 	STREAM_IN_MAX = 65536,
 	STREAM_OUT_MAX = 16384,
 };

@@ -29,7 +29,7 @@ static const struct table_type *const types[] = {
     &table_type_texthash, &table_type_regexp,  &table_type_pcre,
     &table_type_cidr,     &table_type_static,  &table_type_inline,
     &table_type_unix,     &table_type_environ, &table_type_fail,
-    &table_type_proxy,
+    &table_type_proxy,    &table_type_tcp,     &table_type_socketmap,
 };
 
 /* Every open table of the process: equal ones are shared. */

@@ -30,6 +30,7 @@ static const struct table_type *const types[] = {
     &table_type_cidr,     &table_type_static,  &table_type_inline,
     &table_type_unix,     &table_type_environ, &table_type_fail,
     &table_type_proxy,    &table_type_tcp,     &table_type_socketmap,
+    &table_type_union,    &table_type_pipe,    &table_type_random,
 };
 
 /* Every open table of the process: equal ones are shared. */

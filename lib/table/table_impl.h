@@ -66,6 +66,6 @@ extern const struct table_type table_type_hash, table_type_btree,
     table_type_lmdb, table_type_texthash, table_type_regexp, table_type_pcre,
     table_type_cidr, table_type_static, table_type_inline, table_type_unix,
     table_type_environ, table_type_fail, table_type_proxy, table_type_tcp,
-    table_type_socketmap;
+    table_type_socketmap, table_type_union, table_type_pipe, table_type_random;
 
 #endif

@@ -103,6 +103,15 @@ SPECS = [
     "cidr:{1.1.1.0/24 x}", "foo:bar", "nope", "regexp:nope", "cidr:nope",
     "texthash:nope", "btree:nope", "mysql:x", "sdbm:x", "cdb:x",
     "texthash:{{x yy}}",
+    "unionmap:{inline:{a=1}, inline:{ {a = 2, 3} }}", "unionmap:{}",
+    "unionmap:static:x", "unionmap:{static:x,static:{y z},texthash:q}",
+    "unionmap:{static:x, nope:y}", "unionmap:{static}", "unionmap:{static:x",
+    "unionmap:{static:x} y", "unionmap:{texthash:nope, static:x}",
+    "unionmap:{{inline:{a=1}} {inline:{a=2}}}",
+    "pipemap:{inline:{a=k},inline:{k=z}}", "pipemap:{inline:{a=k} texthash:q}",
+    "pipemap:{unionmap:{static:a,static:b},inline:{{a,b=c}}}",
+    "pipemap:{regexp:{{/a/ A}},inline:{A=up,a=low}}", "pipemap:{}",
+    "randmap:{x x,x}", "randmap:{{x y}}", "randmap:x", "randmap:{}",
 ]
 
 

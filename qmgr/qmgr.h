@@ -50,6 +50,7 @@ struct active {
 	size_t to_route;       /* recipients whose route is being asked */
 	enum pending_op pending;
 	struct why *result;    /* per recipient, of this attempt */
+	bool *passed;	       /* per recipient, or NULL: active_pass() */
 	struct notice *notice; /* being written */
 	bool notice_failed;    /* no other in this attempt */
 	bool delay_notice;     /* it is, or was, about a delay */
@@ -169,6 +170,9 @@ void active_admit(struct queue_message *qm);
 void active_result(struct active *a, size_t rcpt, const struct why *why);
 /* The next host, which gets this recipient, writes its success notice. */
 void active_dsn_passed(struct active *a, size_t rcpt);
+/* An agent passes a recipient on to another transport: once in an attempt,
+ * so that two that do it come to an end. */
+bool active_pass(struct active *a, size_t rcpt);
 /* A job came back (all its recipients have results). */
 void active_job_done(struct active *a);
 /* A recipient's new route is known; or why says why not. */
@@ -182,10 +186,15 @@ void active_set_pending(struct active *a, enum pending_op op);
 /* Ask for a new route of recipient rcpt; active_routed() follows, maybe
  * before this returns. A failed look-up gives the retry transport. */
 void route_again(struct active *a, size_t rcpt);
+/* This attempt goes there. */
+void route_set(struct active *a, size_t rcpt, const char *transport,
+	       const char *nexthop);
 
 /* qmgr_sched.c */
 /* Queue jobs for the open recipients of a. */
 void sched_add(struct active *a);
+/* The same for one; NULL, or the transport that has a job more. */
+struct transport *sched_add_one(struct active *a, size_t rcpt);
 void sched_job_free(struct job *j);
 /* Drop the jobs of a that no agent has. */
 void sched_drop(struct active *a);

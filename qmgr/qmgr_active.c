@@ -97,6 +97,7 @@ leave(struct active *a, bool (*verb)(struct active *a))
 	for (size_t i = 0; i < n; i++)
 		why_free(&a->result[i]);
 	free(a->result);
+	free(a->passed);
 	rcpt_count -= n;
 	TAILQ_REMOVE(&list, a, link);
 	count--;
@@ -439,6 +440,17 @@ active_result(struct active *a, size_t rcpt, const struct why *why)
 		queue_rcpt_done(qmgr_queue, a->qm, rcpt);
 		qmgr_note_unsynced();
 	}
+}
+
+bool
+active_pass(struct active *a, size_t rcpt)
+{
+	if (!a->passed)
+		a->passed = mem_calloc(a->qm->env.n_rcpts, sizeof(*a->passed));
+	if (a->passed[rcpt])
+		return false;
+	a->passed[rcpt] = true;
+	return true;
 }
 
 void

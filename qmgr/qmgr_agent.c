@@ -314,6 +314,33 @@ agent_lost(struct agent *ag, enum ipc_status st, int error)
 	why_free(&why);
 }
 
+/* Recipient i of j has another transport; false: it had one already. */
+static bool
+pass_on(struct job *j, size_t i, const struct ipc_msg *msg)
+{
+	struct active *a = j->msg;
+	size_t rcpt = j->rcpts[i];
+	struct transport *t;
+	char *transport, *nexthop;
+
+	if (!ipc_has(msg, A_TRANSPORT) || !active_pass(a, rcpt))
+		return false;
+	memmove(&j->rcpts[i], &j->rcpts[i + 1],
+		(j->n - i - 1) * sizeof(*j->rcpts));
+	j->n--;
+	if (a->pending != PENDING_NONE)
+		return true;
+	transport = ipc_dup(msg, A_TRANSPORT);
+	nexthop = ipc_dup(msg, A_NEXTHOP);
+	route_set(a, rcpt, transport, nexthop);
+	t = sched_add_one(a, rcpt);
+	free(transport);
+	free(nexthop);
+	if (t)
+		sched_pump(t);
+	return true;
+}
+
 static void
 rcpt_done(struct agent *ag, const struct ipc_msg *msg)
 {
@@ -325,10 +352,15 @@ rcpt_done(struct agent *ag, const struct ipc_msg *msg)
 		if ((int64_t)j->rcpts[i] != index)
 			continue;
 		if (ipc_get_why(msg, &why)) {
+			j->answered++;
+			if (pass_on(j, i, msg))
+				break;
+			if (ipc_has(msg, A_TRANSPORT))
+				internal_log_result(j->msg, ag->transport->name,
+						    j->rcpts[i], &why);
 			if (ipc_num(msg, A_FLAGS, 0) & RCPT_DSN_PASSED)
 				active_dsn_passed(j->msg, j->rcpts[i]);
 			active_result(j->msg, j->rcpts[i], &why);
-			j->answered++;
 		}
 		break;
 	}

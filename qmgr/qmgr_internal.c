@@ -6,13 +6,6 @@
 #include "lib/sys/io.h"
 #include "qmgr/qmgr.h"
 
-bool
-internal_transport(const char *name)
-{
-	return !strcmp(name, "error") || !strcmp(name, "retry") ||
-	       !strcmp(name, "discard");
-}
-
 void
 internal_log_result(const struct active *a, const char *process, size_t rcpt,
 	   const struct why *why)
@@ -53,28 +46,48 @@ internal_verify(struct active *a, size_t rcpt)
 	why_free(&why);
 }
 
+/* What Postfix calls the function that finds a code of the wrong class. */
+static const struct internal {
+	const char *name, *process, *dsn, *function;
+} internals[] = {
+    {"error", "error", "5.0.0", "bounce_append"},
+    {"retry", "error", "4.0.0", "defer_append"},
+    {"discard", "discard", "2.0.0", "sent"},
+};
+
+static const struct internal *
+find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(internals) / sizeof(*internals); i++)
+		if (!strcmp(internals[i].name, name))
+			return &internals[i];
+	return NULL;
+}
+
+bool
+internal_transport(const char *name)
+{
+	return find(name) != NULL;
+}
+
 void
 internal_deliver(struct active *a, const char *transport, const char *nexthop,
 		 size_t rcpt)
 {
-	bool retry = !strcmp(transport, "retry");
-	bool discard = !strcmp(transport, "discard");
+	const struct internal *t = find(transport);
 	struct why why = WHY_INIT;
 	char dsn[DSN_CODE_MAX];
-	struct span text = dsn_split(span_of(nexthop),
-				     discard ? "2.0.0"
-				     : retry ? "4.0.0"
-					     : "5.0.0",
-				     dsn);
+	struct span text = dsn_split(span_of(nexthop), t->dsn, dsn);
 
-	dsn[0] = discard ? '2' : retry ? '4' : dsn[0];
-	if (!discard && !retry && dsn[0] == '2')
-		dsn[0] = '5';
+	if (dsn[0] != t->dsn[0]) {
+		log_info_as(t->process, "warning: %s: ignoring dsn code \"%s\"",
+			    t->function, dsn);
+		memcpy(dsn, t->dsn, strlen(t->dsn) + 1);
+	}
 	why_set(&why, dsn, "%.*s", SPAN_ARG(text));
 	if (conf->soft_bounce && why_class(&why) == WHY_BOUNCE)
 		why_set_class(&why, WHY_DEFER);
-	internal_log_result(
-	    a, discard ? "discard" : retry ? "retry" : "error", rcpt, &why);
+	internal_log_result(a, t->process, rcpt, &why);
 	active_result(a, rcpt, &why);
 	why_free(&why);
 }

@@ -33,6 +33,13 @@ set_route(struct rcpt *r, const char *transport, const char *nexthop)
 	r->nexthop = mem_strdup(nexthop);
 }
 
+void
+route_set(struct active *a, size_t rcpt, const char *transport,
+	  const char *nexthop)
+{
+	set_route(&a->qm->env.rcpts[rcpt], transport, nexthop);
+}
+
 static void ask(struct question *q);
 
 static void

@@ -181,9 +181,10 @@ job_unqueue(struct job *j)
 	j->dest->n_todo--;
 }
 
-/* Give each recipient of a job that never left the same result. */
+/* Give each recipient of a job that never left the same result. suspended: it
+ * is that of mail which went before. */
 static void
-job_fail(struct job *j, const struct why *why)
+job_fail(struct job *j, const struct why *why, bool suspended)
 {
 	struct active *a = j->msg;
 
@@ -191,6 +192,8 @@ job_fail(struct job *j, const struct why *why)
 		struct why w = WHY_INIT;
 
 		why_copy(&w, why);
+		if (suspended)
+			why_prepend(&w, "delivery temporarily suspended: ");
 		a->open_jobs++;
 		/* Logged as the retry transport does it. */
 		{
@@ -209,14 +212,14 @@ job_fail(struct job *j, const struct why *why)
 }
 
 static void
-dest_fail_all(struct destination *d, const struct why *why)
+dest_fail_all(struct destination *d, const struct why *why, bool suspended)
 {
 	struct job *j;
 
 	d->busy++; /* keep d while jobs that fail may release it */
 	while ((j = TAILQ_FIRST(&d->todo))) {
 		job_unqueue(j);
-		job_fail(j, why);
+		job_fail(j, why, suspended);
 	}
 	d->busy--;
 }
@@ -240,7 +243,7 @@ is_deferred_transport(const char *name)
 }
 
 /* One open recipient: into the last job of its destination, or a new one. */
-static void
+static struct transport *
 add_rcpt(struct active *a, size_t i)
 {
 	const struct rcpt *r = &a->qm->env.rcpts[i];
@@ -263,32 +266,41 @@ add_rcpt(struct active *a, size_t i)
 				       sizeof(*j->rcpts));
 	j->rcpts[j->n++] = i;
 	dest_note_ready(d);
+	return t;
+}
+
+struct transport *
+sched_add_one(struct active *a, size_t i)
+{
+	const struct envelope *env = &a->qm->env;
+	const struct rcpt *r = &env->rcpts[i];
+
+	if ((env->flags & ENVELOPE_PROBE) && verify_is_known(a, i))
+		return NULL;
+	if (internal_transport(r->transport)) {
+		internal_deliver(a, r->transport, r->nexthop, i);
+		return NULL;
+	}
+	if (env->flags & ENVELOPE_VERIFY) {
+		internal_verify(a, i);
+		return NULL;
+	}
+	if (is_deferred_transport(r->transport)) {
+		internal_deliver(a, "retry", "4.3.2 deferred transport", i);
+		return NULL;
+	}
+	return add_rcpt(a, i);
 }
 
 void
 sched_add(struct active *a)
 {
-	struct envelope *env = &a->qm->env;
 	size_t pos = 0;
 	void *t;
 
-	for (size_t i = 0; i < env->n_rcpts; i++) {
-		const struct rcpt *r = &env->rcpts[i];
-
-		if (a->qm->state[i] != RCPT_OPEN || why_is_set(&a->result[i]))
-			continue;
-		if ((env->flags & ENVELOPE_PROBE) && verify_is_known(a, i))
-			continue;
-		if (internal_transport(r->transport))
-			internal_deliver(a, r->transport, r->nexthop, i);
-		else if (env->flags & ENVELOPE_VERIFY)
-			internal_verify(a, i);
-		else if (is_deferred_transport(r->transport))
-			internal_deliver(a, "retry",
-					 "4.3.2 deferred transport", i);
-		else
-			add_rcpt(a, i);
-	}
+	for (size_t i = 0; i < a->qm->env.n_rcpts; i++)
+		if (a->qm->state[i] == RCPT_OPEN && !why_is_set(&a->result[i]))
+			sched_add_one(a, i);
 	while (htab_next(transports ? transports
 				    : (transports = htab_new()),
 			 &pos, NULL, &t))
@@ -340,7 +352,7 @@ next_ready(struct transport *t, int64_t now)
 		} else if (d->dead_until > now) {
 			TAILQ_REMOVE(&t->ready, d, link);
 			d->in_ready = false;
-			dest_fail_all(d, &d->dead_why);
+			dest_fail_all(d, &d->dead_why, true);
 			return next_ready(t, now);
 		} else if (dest_may_send(d, now)) {
 			return d;
@@ -380,7 +392,7 @@ sched_pump(struct transport *t)
 		while ((d = TAILQ_FIRST(&t->ready))) {
 			TAILQ_REMOVE(&t->ready, d, link);
 			d->in_ready = false;
-			dest_fail_all(d, &why);
+			dest_fail_all(d, &why, false);
 			dest_release(d);
 		}
 		why_free(&why);

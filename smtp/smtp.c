@@ -7,6 +7,7 @@
 #include "lib/service/service.h"
 #include "smtp/smtp_deliver.h"
 #include "smtp/smtp_ehlo.h"
+#include "smtp/smtp_host.h"
 #include "smtp/smtp_mail.h"
 
 static bool is_lmtp;
@@ -56,6 +57,7 @@ smtp_init(void)
 	smtp_deliver_init(is_lmtp, flags);
 	smtp_ehlo_open();
 	route_host_open();
+	smtp_host_open();
 }
 
 static void

@@ -10,44 +10,18 @@
 #include "lib/addr/addr.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
 #include "lib/dns/dns.h"
-#include "lib/dns/wire.h"
+#include "lib/dns/name.h"
 #include "lib/route/route.h"
+#include "smtp/smtp_host.h"
+#include "smtp/smtp_srv.h"
 
 enum {
-	LOOKUP_SECONDS = 35, /* more than the resolver's own limit */
-	ADDR_MAX = 1000,     /* of one destination */
+	ADDR_MAX = 1000, /* of one destination */
 	MX_MAX = 200,
 };
-
-/* What a host look-up may use, from smtp_dns_support_level and
- * smtp_host_lookup. */
-struct policy {
-	bool dns;         /* MX records */
-	bool native;      /* the hosts file first */
-	bool native_last; /* the hosts file when DNS has no such host */
-	bool v4, v6;
-};
-
-static struct policy
-policy_now(void)
-{
-	bool off = conf->disable_dns_lookups ||
-		   strcasecmp(conf->smtp_dns_support_level, "disabled") == 0;
-	struct span first, rest = span_of(conf->smtp_host_lookup);
-	struct policy p = {.dns = !off};
-
-	p.native = off || (span_next_token(&rest, ", \t\r\n", &first) &&
-			   span_equal_cstr_nocase(first, "native"));
-	p.native_last =
-	    !p.native && conf_list_has(conf->smtp_host_lookup, "native");
-	p.v4 = conf_list_has(conf->inet_protocols, "ipv4") ||
-	       conf_list_has(conf->inet_protocols, "all");
-	p.v6 = conf_list_has(conf->inet_protocols, "ipv6") ||
-	       conf_list_has(conf->inet_protocols, "all");
-	return p;
-}
 
 void
 smtp_addr_list_free(struct smtp_addr_list *l)
@@ -57,7 +31,7 @@ smtp_addr_list_free(struct smtp_addr_list *l)
 		free(l->v[i].text);
 	}
 	free(l->v);
-	*l = (struct smtp_addr_list){NULL, 0};
+	*l = (struct smtp_addr_list){0};
 }
 
 static struct smtp_addr *
@@ -77,10 +51,9 @@ add(struct smtp_addr_list *l, const char *host, const char *text, int port,
 	return a;
 }
 
-/* false: text is no address. */
-static bool
-add_ip(struct smtp_addr_list *l, const char *host, const char *text, int port,
-       int preference)
+bool
+smtp_addr_add(struct smtp_addr_list *l, const char *host, const char *text,
+	      int port, int preference)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET,
 				 .sin_port = htons((uint16_t)port)};
@@ -88,6 +61,8 @@ add_ip(struct smtp_addr_list *l, const char *host, const char *text, int port,
 				   .sin6_port = htons((uint16_t)port)};
 	struct smtp_addr *a;
 
+	if (l->n >= ADDR_MAX)
+		return false;
 	if (inet_pton(AF_INET, text, &in.sin_addr) == 1) {
 		a = add(l, host, text, port, preference);
 		memcpy(&a->sa, &in, sizeof(in));
@@ -119,136 +94,6 @@ add_path(struct smtp_addr_list *l, const char *path, struct why *why)
 	return true;
 }
 
-/* ---- reasons ---- */
-
-static void
-why_dns(struct why *why, const char *name, enum dns_type type,
-	enum dns_status status)
-{
-	const char *type_name = dns_type_name(type);
-
-	switch (status) {
-	case DNS_NO_NAME:
-		why_set(why, "5.4.4",
-			"Host or domain name not found. Name service error "
-			"for name=%s type=%s: Host not found",
-			name, type_name);
-		break;
-	case DNS_NO_DATA:
-		why_set(why, "5.4.4",
-			"Host or domain name not found. Name service error "
-			"for name=%s type=%s: Host found but no data record "
-			"of requested type",
-			name, type_name);
-		break;
-	case DNS_BAD_NAME:
-		why_set(why, "5.4.4",
-			"Name service error for %s: invalid host or domain "
-			"name",
-			name);
-		break;
-	default:
-		why_set(why, "4.4.3",
-			"Host or domain name not found. Name service error "
-			"for name=%s type=%s: Host not found, try again",
-			name, type_name);
-	}
-}
-
-static void
-why_native(struct why *why, const char *name, enum dns_status status)
-{
-	if (status == DNS_RETRY)
-		why_set(why, "4.4.3",
-			"unable to look up host %s: "
-			"Temporary failure in name resolution",
-			name);
-	else
-		why_set(why, "5.4.4", "unable to look up host %s: %s", name,
-			status == DNS_NO_DATA
-			    ? "No address associated with hostname"
-			    : "Name or service not known");
-}
-
-/* The text that goes into mail and status lines does not tell a bad signature
- * from a resolver that is not there. */
-static void
-note_retry(const char *name, enum dns_type type, const struct dns_answer *a)
-{
-	if (a->status == DNS_RETRY)
-		log_info("look-up of %s, type %s: %s", name,
-			 dns_type_name(type), buf_cstr(&a->reason));
-}
-
-/* ---- hosts ---- */
-
-/*
- * Ask for one type of addresses. A temporary failure is remembered in why and
- * is not overwritten by "no such host" of the other type.
- */
-static void
-host_query(const struct policy *p, const char *name, enum dns_type type,
-	   int port, int preference, struct smtp_addr_list *l, struct why *why)
-{
-	struct dns_answer a = DNS_ANSWER_INIT;
-	enum dns_status st;
-
-	st = dns_query(name, type, p->native ? DNS_HOSTS : 0, LOOKUP_SECONDS,
-		       &a);
-	if (st != DNS_FOUND && p->native_last) {
-		struct dns_answer file = DNS_ANSWER_INIT;
-
-		if (dns_query(name, type, DNS_HOSTS_ONLY, LOOKUP_SECONDS,
-			      &file) == DNS_FOUND) {
-			dns_answer_free(&a);
-			a = file;
-			st = DNS_FOUND;
-		} else {
-			dns_answer_free(&file);
-		}
-	}
-	note_retry(name, type, &a);
-	if (st == DNS_FOUND) {
-		const char *host = conf->smtp_cname_overrides_servername &&
-					   a.canonical && a.canonical[0]
-				       ? a.canonical
-				       : name;
-
-		for (size_t i = 0; i < a.n && l->n < ADDR_MAX; i++)
-			add_ip(l, host, a.rr[i].text, port, preference);
-	} else if (!why_is_set(why) || why_class(why) == WHY_BOUNCE) {
-		if (p->dns)
-			why_dns(why, name, type, st);
-		else
-			why_native(why, name, st);
-	}
-	dns_answer_free(&a);
-}
-
-/* Addresses of a host; true when there is one more. */
-static bool
-host_lookup(const struct policy *p, const char *name, int port, int preference,
-	    struct smtp_addr_list *l, struct why *why)
-{
-	unsigned char addr[16];
-	size_t before = l->n;
-	bool is4 = inet_pton(AF_INET, name, addr) == 1;
-	bool is6 = inet_pton(AF_INET6, name, addr) == 1;
-
-	if (is4 || is6) {
-		if ((is4 && p->v4) || (is6 && p->v6))
-			add_ip(l, name, name, port, preference);
-		else
-			why_dns(why, name, DNS_A, DNS_BAD_NAME);
-		return l->n > before;
-	}
-	if (p->v4)
-		host_query(p, name, DNS_A, port, preference, l, why);
-	if (p->v6)
-		host_query(p, name, DNS_AAAA, port, preference, l, why);
-	return l->n > before;
-}
-
 /* ---- MX ---- */
 
 /* RFC 7505 wants it to be the only record; one that says no is believed in
@@ -262,37 +107,66 @@ null_mx(const struct dns_answer *a)
 	return false;
 }
 
-/* Against the rules, but seen: an address in the place of a name. */
+/* Against the rules, but seen: an address in the place of a name, with the
+ * colons that names have not got as \058. */
 static bool
-is_numeric(const char *name)
+is_numeric(const char *name, struct buf *addr)
 {
-	unsigned char addr[4];
+	struct span rest = span_of(name);
+	unsigned char bin[16];
 
-	return inet_pton(AF_INET, name, addr) == 1;
+	buf_reset(addr);
+	while (rest.len) {
+		bool colon = span_starts_nocase(rest, "\\058");
+
+		buf_append_byte(addr, colon ? ':' : rest.data[0]);
+		rest = span_from(rest, colon ? 4 : 1);
+	}
+	return inet_pton(AF_INET, buf_cstr(addr), bin) == 1 ||
+	       inet_pton(AF_INET6, buf_cstr(addr), bin) == 1;
+}
+
+/* One mail exchanger; false when it has no valid name. */
+static bool
+mx_host(const struct smtp_host_policy *p, const struct dest *d,
+	const struct dns_rr *rr, struct smtp_addr_list *l, struct why *why,
+	bool *defer)
+{
+	struct buf addr = BUF_INIT;
+	const char *name = rr->text;
+	bool valid = true;
+
+	if (is_numeric(rr->text, &addr)) {
+		name = buf_cstr(&addr);
+		log_warn("numeric domain name in resource data of MX "
+			 "record for %s: %s",
+			 d->host, name);
+	} else if (!addr_valid_hostname(span_of(rr->text))) {
+		log_warn("malformed domain name in resource data of "
+			 "MX record for %s: %s",
+			 d->host, rr->text);
+		valid = false;
+	}
+	if (valid &&
+	    !smtp_host_lookup(p, name, d->port, rr->preference, l, why))
+		*defer |= why_class(why) == WHY_DEFER;
+	buf_free(&addr);
+	return valid;
 }
 
 /* Addresses of all mail exchangers. */
 static bool
-mx_hosts(const struct policy *p, const struct dest *d,
+mx_hosts(const struct smtp_host_policy *p, const struct dest *d,
 	 const struct dns_answer *a, struct smtp_addr_list *l, struct why *why)
 {
 	size_t valid = 0;
+	bool defer = conf->smtp_defer_if_no_mx_address_found;
 
+	l->best = a->rr[0].preference;
 	for (size_t i = 0; i < a->n && i < MX_MAX; i++) {
-		const struct dns_rr *rr = &a->rr[i];
-
-		if (is_numeric(rr->text)) {
-			log_warn("numeric domain name in resource data of MX "
-				 "record for %s: %s",
-				 d->host, rr->text);
-		} else if (!addr_valid_hostname(span_of(rr->text))) {
-			log_warn("malformed domain name in resource data of "
-				 "MX record for %s: %s",
-				 d->host, rr->text);
-			continue;
-		}
-		valid++;
-		host_lookup(p, rr->text, d->port, rr->preference, l, why);
+		if (a->rr[i].preference < l->best)
+			l->best = a->rr[i].preference;
+		valid += mx_host(p, d, &a->rr[i], l, why, &defer);
 	}
 	if (l->n)
 		return true;
@@ -304,20 +178,19 @@ mx_hosts(const struct policy *p, const struct dest *d,
 		return false;
 	}
 	log_warn("no MX host for %s has a valid address record", d->host);
-	if (conf->smtp_defer_if_no_mx_address_found &&
-	    why_class(why) == WHY_BOUNCE)
+	if (defer && why_class(why) == WHY_BOUNCE)
 		why_set_class(why, WHY_DEFER);
 	return false;
 }
 
 static bool
-mx_lookup(const struct policy *p, const struct dest *d,
+mx_lookup(const struct smtp_host_policy *p, const struct dest *d,
 	  struct smtp_addr_list *l, struct why *why)
 {
 	struct dns_answer a = DNS_ANSWER_INIT;
 	bool ok = false;
 
-	switch (dns_query(d->host, DNS_MX, 0, LOOKUP_SECONDS, &a)) {
+	switch (smtp_host_query(d->host, DNS_MX, 0, &a, why)) {
 	case DNS_FOUND:
 		if (null_mx(&a))
 			why_set(why, "5.1.0",
@@ -329,17 +202,13 @@ mx_lookup(const struct policy *p, const struct dest *d,
 		break;
 	case DNS_NO_NAME:
 	case DNS_NO_DATA:
-		ok = host_lookup(p, d->host, d->port, 0, l, why);
+		ok = smtp_host_lookup(p, d->host, d->port, 0, l, why);
 		break;
 	case DNS_RETRY:
-		note_retry(d->host, DNS_MX, &a);
 		if (conf->ignore_mx_lookup_error)
-			ok = host_lookup(p, d->host, d->port, 0, l, why);
-		else
-			why_dns(why, d->host, DNS_MX, DNS_RETRY);
+			ok = smtp_host_lookup(p, d->host, d->port, 0, l, why);
 		break;
 	case DNS_BAD_NAME:
-		why_dns(why, d->host, DNS_MX, DNS_BAD_NAME);
 		break;
 	}
 	dns_answer_free(&a);
@@ -420,24 +289,45 @@ balance(struct smtp_addr_list *l)
 	}
 }
 
-/* Leave out this host and what is not better (RFC 5321 section 5.1). */
-static bool
-drop_self(struct smtp_addr_list *l, const struct dest *d, struct why *why)
+/* The best entry that is this host, or NULL. */
+static const struct smtp_addr *
+find_self(const struct smtp_addr_list *l)
 {
-	int best = 0;
-	bool self = false;
-	size_t n = 0;
+	const struct smtp_addr *self = NULL;
 
 	for (size_t i = 0; i < l->n; i++)
 		if (route_is_own_address(l->v[i].text) &&
-		    (!self || l->v[i].preference < best)) {
-			best = l->v[i].preference;
-			self = true;
-		}
-	if (!self)
-		return true;
+		    (!self || l->v[i].preference < self->preference))
+			self = &l->v[i];
+	return self;
+}
+
+/* What the administrator can do about it. */
+static void
+log_remedy(const struct dest *d, const struct smtp_addr *self)
+{
+	if (!d->mx)
+		log_warn("%s[%s] is this host (inet_interfaces, "
+			 "proxy_interfaces): a relayhost or transport must "
+			 "name another host, or another port",
+			 self->host, self->text);
+	else
+		log_warn("%s: its best mail exchanger %s[%s] is this host "
+			 "(inet_interfaces, proxy_interfaces), but the domain "
+			 "is not in mydestination, virtual_alias_domains or "
+			 "virtual_mailbox_domains, and transport_maps names "
+			 "no other host: list it there, or correct its MX "
+			 "records",
+			 d->host, self->host, self->text);
+}
+
+static void
+keep_better(struct smtp_addr_list *l, int preference)
+{
+	size_t n = 0;
+
 	for (size_t i = 0; i < l->n; i++) {
-		if (l->v[i].preference < best) {
+		if (l->v[i].preference < preference) {
 			l->v[n++] = l->v[i];
 		} else {
 			free(l->v[i].host);
@@ -445,27 +335,79 @@ drop_self(struct smtp_addr_list *l, const struct dest *d, struct why *why)
 		}
 	}
 	l->n = n;
-	if (n == 0)
+}
+
+/* Leave out this host and what is not better (RFC 5321 section 5.1). */
+static bool
+drop_self(struct smtp_addr_list *l, const struct dest *d, struct why *why)
+{
+	const struct smtp_addr *self = find_self(l);
+	int preference = self ? self->preference : 0;
+	bool better = false;
+
+	if (!self)
+		return true;
+	for (size_t i = 0; i < l->n; i++)
+		better |= l->v[i].preference < preference;
+	l->final = !better;
+	l->loops = !better && preference <= l->best;
+	if (l->loops) {
+		if (!conf->best_mx_transport[0])
+			log_remedy(d, self);
 		why_set(why, "5.4.6", "mail for %s loops back to myself",
 			d->host);
-	return n > 0;
+	} else if (!better) {
+		/* There are better ones, which have no address today. */
+		why_set(why, "4.4.4", "unable to find primary relay for %s",
+			d->host);
+	}
+	keep_better(l, preference);
+	return better;
+}
+
+/* Not yet in order. */
+static bool
+find_ascii(const struct dest *d, struct smtp_addr_list *l, struct why *why)
+{
+	struct smtp_host_policy p = smtp_host_policy();
+
+	if (smtp_srv_wanted(&p, d)) {
+		enum smtp_srv_status st = smtp_srv_lookup(&p, d, l, why);
+
+		if (st != SMTP_SRV_SKIP)
+			return st == SMTP_SRV_FOUND;
+	}
+	if (d->mx && p.mx)
+		return mx_lookup(&p, d, l, why);
+	return smtp_host_lookup(&p, d->host, d->port, 0, l, why);
+}
+
+/* DNS names are asked for, and shown, in ASCII. */
+static bool
+find(const struct dest *d, struct smtp_addr_list *l, struct why *why)
+{
+	struct buf ascii = BUF_INIT;
+	struct dest copy = *d;
+	bool ok;
+
+	if (!utf8_is_ascii(d->host, strlen(d->host)) &&
+	    dns_name_to_ascii(span_of(d->host), &ascii))
+		copy.host = mem_strdup(buf_cstr(&ascii));
+	ok = find_ascii(&copy, l, why);
+	if (copy.host != d->host)
+		free(copy.host);
+	buf_free(&ascii);
+	return ok;
 }
 
 bool
 smtp_addr_lookup(const struct dest *d, struct smtp_addr_list *l,
 		 struct why *why)
 {
-	struct policy p = policy_now();
-	bool ok;
-
 	why_reset(why);
 	if (d->path)
 		return add_path(l, d->host, why);
-	if (d->mx && p.dns)
-		ok = mx_lookup(&p, d, l, why);
-	else
-		ok = host_lookup(&p, d->host, d->port, 0, l, why);
-	if (!ok || (d->std_port && !drop_self(l, d, why)))
+	if (!find(d, l, why) || (d->std_port && !drop_self(l, d, why)))
 		return false;
 	if (conf->smtp_randomize_addresses)
 		shuffle(l);

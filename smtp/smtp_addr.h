@@ -22,6 +22,11 @@ struct smtp_addr {
 struct smtp_addr_list {
 	struct smtp_addr *v;
 	size_t n;
+	int best;   /* preference of the best mail exchanger, even without
+		       an address */
+	bool final; /* no other destination is to be tried, because: */
+	bool loops; /* it is this host (why says 5.4.6); or else a better one,
+		       which has no address (4.4.4) */
 };
 
 void smtp_addr_list_free(struct smtp_addr_list *l);
@@ -30,10 +35,15 @@ void smtp_addr_list_free(struct smtp_addr_list *l);
  * Look up d: by preference, shuffled within one preference
  * (smtp_randomize_addresses), families as smtp_address_preference says; this
  * host and what is not better than it left out. false: l is empty, and why
- * says 5.4.4 no such host, 4.4.3 look-up failed, 5.1.0 null MX, or 5.4.6 loops
- * back to myself. Free l in any case.
+ * says 5.4.4 no such host, 4.4.3 look-up failed, 5.1.0 null MX, 5.4.6 loops
+ * back to myself, or 4.4.4 only better hosts, without an address. Free l in
+ * any case.
  */
 bool smtp_addr_lookup(const struct dest *d, struct smtp_addr_list *l,
 		      struct why *why);
+
+/* Append an IP address in text form; false when it is none, or l is full. */
+bool smtp_addr_add(struct smtp_addr_list *l, const char *host,
+		   const char *text, int port, int preference);
 
 #endif

@@ -39,29 +39,72 @@ own_interface(int family, char out[INET6_ADDRSTRLEN])
 	       strcmp(out, "::1") != 0;
 }
 
-static void
-bind_source(int fd, int family)
+/* Without the brackets that it may have. */
+static struct span
+plain(const char *source)
+{
+	struct span s = span_of(source);
+
+	if (s.len > 2 && s.data[0] == '[' && s.data[s.len - 1] == ']')
+		s = span_make(s.data + 1, s.len - 2);
+	return s;
+}
+
+/* 0: it is no address. */
+static socklen_t
+source_address(struct span s, struct sockaddr_storage *sa)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET};
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
 	char text[INET6_ADDRSTRLEN];
+
+	if (s.len >= sizeof(text))
+		return 0;
+	memcpy(text, s.data, s.len);
+	text[s.len] = '\0';
+	if (inet_pton(AF_INET, text, &in.sin_addr) == 1) {
+		memcpy(sa, &in, sizeof(in));
+		return sizeof(in);
+	}
+	if (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1) {
+		memcpy(sa, &in6, sizeof(in6));
+		return sizeof(in6);
+	}
+	return 0;
+}
+
+/* false: that is not to be done from another address. */
+static bool
+bind_source(int fd, int family)
+{
+	struct sockaddr_storage sa;
+	char text[INET6_ADDRSTRLEN];
 	const char *source = family == AF_INET ? conf->smtp_bind_address
 					       : conf->smtp_bind_address6;
-	int rc = -1;
+	bool configured = source[0] != '\0';
+	socklen_t len;
 
-	if (!source[0]) {
+	if (!configured) {
 		if (!own_interface(family, text))
-			return;
+			return true;
 		source = text;
 	}
-	errno = EINVAL;
-	if (family == AF_INET && inet_pton(AF_INET, source, &in.sin_addr) == 1)
-		rc = bind(fd, (struct sockaddr *)&in, sizeof(in));
-	else if (family == AF_INET6 &&
-		 inet_pton(AF_INET6, source, &in6.sin6_addr) == 1)
-		rc = bind(fd, (struct sockaddr *)&in6, sizeof(in6));
-	if (rc < 0)
-		log_warn("smtp_connect_addr: bind %s: %m", source);
+	len = source_address(plain(source), &sa);
+	if (len == 0) {
+		log_warn("smtp_connect_addr: bad %s parameter: %s",
+			 family == AF_INET ? "smtp_bind_address"
+					   : "smtp_bind_address6",
+			 source);
+		return false;
+	}
+	errno = EAFNOSUPPORT;
+	if (sa.ss_family != family ||
+	    bind(fd, (struct sockaddr *)&sa, len) < 0) {
+		log_warn("smtp_connect_addr: bind %.*s: %m",
+			 SPAN_ARG(plain(source)));
+		return !configured || !conf->smtp_bind_address_enforce;
+	}
+	return true;
 }
 
 static int
@@ -94,8 +137,11 @@ smtp_connect(const struct smtp_addr *a, int64_t timeout)
 
 	if (fd < 0)
 		return -1;
+	if (family != AF_UNIX && !bind_source(fd, family)) {
+		close(fd);
+		return SMTP_CONNECT_CONFIG;
+	}
 	if (family != AF_UNIX) {
-		bind_source(fd, family);
 		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		if (conf->tcp_windowsize > 0) {

@@ -324,18 +324,60 @@ any_fallback(const struct job *j, size_t from)
 	return false;
 }
 
+/*
+ * This host is the best mail exchanger although it takes no mail for the
+ * domain, or the best that has an address: other destinations are no better.
+ */
+static void
+end_here(struct job *j, const struct smtp_addr_list *list)
+{
+	struct agent_request *req = j->req;
+
+	agent_set_relay(req, "%s", "");
+	req->conn_use = 0;
+	if (list->loops && conf->best_mx_transport[0])
+		agent_rest_pass(req, conf->best_mx_transport, &j->why);
+	else
+		agent_rest_done(req, &j->why);
+}
+
+static bool
+is_configured(const struct dest *d)
+{
+	return d->fallback || strcmp(d->name, conf->relayhost) == 0;
+}
+
+static void
+no_address(struct job *j, const struct dest *d,
+	   const struct smtp_addr_list *list)
+{
+	j->req->setup_done = io_now();
+	if (list->final) {
+		end_here(j, list);
+	} else if (why_class(&j->why) == WHY_BOUNCE && is_configured(d)) {
+		struct why why = WHY_INIT;
+
+		/* It is not the sender's fault. */
+		log_warn("%s configuration problem",
+			 d->fallback ? "smtp_fallback_relay" : "relayhost");
+		why_set(&why, "4.3.5", "%s", buf_cstr(&j->why.text));
+		why_copy(&j->why, &why);
+		why_free(&why);
+	}
+}
+
 static void
 try_dest(struct job *j, size_t which)
 {
 	const struct dest *d = &j->dests.v[which];
 	bool last_dest = which + 1 == j->dests.n;
-	struct smtp_addr_list list = {NULL, 0};
+	struct smtp_addr_list list = {0};
 	size_t n;
 
 	if (!sessions_left(j, d))
 		return;
 	if (!smtp_addr_lookup(d, &list, &j->why))
-		j->req->setup_done = io_now();
+		no_address(j, d, &list);
 	n = list.n;
 	if (conf->smtp_mx_address_limit > 0 &&
 	    n > (size_t)conf->smtp_mx_address_limit)

@@ -42,7 +42,9 @@ smtp_session_open(const struct smtp_addr *a, bool lmtp, struct why *why)
 	if (fd < 0) {
 		int saved = errno;
 
-		if (a->port)
+		if (fd == SMTP_CONNECT_CONFIG)
+			why_set(why, "4.4.0", "server configuration error");
+		else if (a->port)
 			why_set(why, "4.4.1", "connect to %s[%s]:%d: %s",
 				a->host, a->text, a->port, strerror(saved));
 		else

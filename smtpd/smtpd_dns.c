@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "smtpd/smtpd_dns.h"
 
-#include <stdlib.h>
-
-#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/conf/conf.h"
+#include "lib/dns/filter.h"
 #include "lib/dns/wire.h"
 #include "lib/table/cidr.h"
 #include "lib/table/table.h"
 
+static const char filter_name[] = "smtpd_dns_reply_filter";
 static struct maps *filter;
 
 void
 smtpd_dns_open(void)
 {
-	filter =
-	    maps_open("smtpd_dns_reply_filter", conf->smtpd_dns_reply_filter,
-		      TABLE_FOLD_FIXED | TABLE_FOLD_REGEX);
+	filter = dns_filter_open(filter_name, conf->smtpd_dns_reply_filter);
 }
 
 static enum smtpd_dns_status
@@ -35,77 +32,6 @@ translate(enum dns_status st)
 	}
 }
 
-/* ---- the filter ---- */
-
-/* "name. ttl IN type data", host names with a final dot. */
-static void
-render(const struct dns_answer *a, const struct dns_rr *rr, enum dns_type type,
-       struct buf *out)
-{
-	buf_reset(out);
-	buf_printf(out, "%s. %d IN %s ", a->canonical ? a->canonical : "",
-		   a->ttl, dns_type_name(type));
-	dns_rr_format(type, rr, out);
-	if (type == DNS_MX || type == DNS_NS)
-		buf_append_byte(out, '.');
-}
-
-/* Does the record stay? */
-static enum smtpd_dns_status
-judge(struct span record)
-{
-	struct buf action = BUF_INIT;
-	struct why why = WHY_INIT;
-	enum smtpd_dns_status st = SMTPD_DNS_BAD_FILTER;
-
-	switch (maps_get(filter, record, &action, &why)) {
-	case TABLE_ABSENT:
-		st = SMTPD_DNS_FOUND;
-		break;
-	case TABLE_FOUND:
-		if (span_equal_cstr_nocase(buf_span(&action), "IGNORE")) {
-			log_info("ignoring DNS RR: %.*s", SPAN_ARG(record));
-			st = SMTPD_DNS_DROPPED;
-		} else {
-			log_warn("smtpd_dns_reply_filter: unknown DNS filter "
-				 "action: \"%s\"",
-				 buf_cstr(&action));
-		}
-		break;
-	default:
-		log_warn("smtpd_dns_reply_filter: %s", buf_cstr(&why.text));
-	}
-	buf_free(&action);
-	why_free(&why);
-	return st;
-}
-
-static enum smtpd_dns_status
-apply_filter(struct dns_answer *a, enum dns_type type)
-{
-	struct buf record = BUF_INIT;
-	enum smtpd_dns_status st = SMTPD_DNS_FOUND;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < a->n; i++) {
-		struct dns_rr *rr = &a->rr[i];
-
-		if (st != SMTPD_DNS_BAD_FILTER) {
-			render(a, rr, type, &record);
-			st = judge(buf_span(&record));
-		}
-		if (st == SMTPD_DNS_FOUND)
-			a->rr[kept++] = *rr;
-		else
-			free(rr->text);
-	}
-	a->n = kept;
-	buf_free(&record);
-	if (st == SMTPD_DNS_BAD_FILTER)
-		return st;
-	return kept ? SMTPD_DNS_FOUND : SMTPD_DNS_DROPPED;
-}
-
 /* ---- questions ---- */
 
 enum smtpd_dns_status
@@ -114,8 +40,16 @@ smtpd_dns_query(const char *name, enum dns_type type, struct dns_answer *a)
 	enum smtpd_dns_status st =
 	    translate(dns_query(name, type, 0, SMTPD_DNS_SECONDS, a));
 
-	if (st == SMTPD_DNS_FOUND && filter && !maps_is_empty(filter))
-		st = apply_filter(a, type);
+	if (st != SMTPD_DNS_FOUND)
+		return st;
+	switch (dns_filter_apply(filter_name, filter, type, a)) {
+	case DNS_FILTER_KEPT:
+		break;
+	case DNS_FILTER_DROPPED:
+		return SMTPD_DNS_DROPPED;
+	case DNS_FILTER_BAD:
+		return SMTPD_DNS_BAD_FILTER;
+	}
 	return st;
 }
 

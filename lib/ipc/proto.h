@@ -17,7 +17,8 @@
  *                   MSG_AGENT_HELLO; then MSG_RECEIPTS (with a descriptor,
  *                   queue_receipt.h) and any number of rounds of
  *                   MSG_DELIVER (with the content's descriptor) MSG_RCPT* ->
- *                   MSG_RCPT_DONE* MSG_DELIVER_DONE
+ *                   MSG_RCPT_DONE* MSG_DELIVER_DONE; with A_TRANSPORT and
+ *                   A_NEXTHOP the recipient goes there instead, once
  *   private/bounce  MSG_RECEIPTS; MSG_BOUNCE (with descriptor) MSG_BOUNCE_RCPT*
  *                   MSG_BOUNCE_END -> MSG_STATUS (queue_id of the notice)
  *   private/resolver  MSG_DNS_QUERY -> MSG_DNS_ANSWER, in any order,

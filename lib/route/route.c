@@ -3,6 +3,7 @@
 
 #include "lib/addr/addr.h"
 #include "lib/addr/rewrite.h"
+#include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "lib/route/route_internal.h"
 
@@ -30,12 +31,24 @@ open_list(const char *name, const char *value, enum match_kind kind)
 }
 
 static struct maps *
-open_maps(const char *name, const char *value)
+open_with(const char *name, const char *value, unsigned flags)
 {
-	unsigned flags = TABLE_FOLD_FIXED | TABLE_FOLD_REGEX;
-
+	flags |= TABLE_FOLD_FIXED | TABLE_FOLD_REGEX;
 	return maps_open(name, value,
 			 flags | (conf->smtputf8_enable ? TABLE_UTF8 : 0));
+}
+
+static struct maps *
+open_maps(const char *name, const char *value)
+{
+	return open_with(name, value, 0);
+}
+
+/* What a stranger writes into an address must not choose a destination. */
+static struct maps *
+open_destinations(const char *name, const char *value)
+{
+	return open_with(name, value, TABLE_NO_REGSUB);
 }
 
 /* Probes may go another way than mail. */
@@ -63,16 +76,16 @@ open_tables(bool probes)
 	    open_list("virtual_mailbox_domains", conf->virtual_mailbox_domains,
 		      MATCH_STRING);
 	t->probes = probes;
-	t->transport = open_maps("transport_maps",
-				 probes ? conf->address_verify_transport_maps
-					: conf->transport_maps);
+	t->transport = open_destinations(
+	    "transport_maps", probes ? conf->address_verify_transport_maps
+				     : conf->transport_maps);
 	t->relocated = open_maps("relocated_maps", conf->relocated_maps);
-	t->sender_transport = open_maps(
+	t->sender_transport = open_destinations(
 	    "sender_dependent_default_transport_maps",
 	    probes
 		? conf->address_verify_sender_dependent_default_transport_maps
 		: conf->sender_dependent_default_transport_maps);
-	t->sender_relay = open_maps(
+	t->sender_relay = open_destinations(
 	    "sender_dependent_relayhost_maps",
 	    probes ? conf->address_verify_sender_dependent_relayhost_maps
 		   : conf->sender_dependent_relayhost_maps);
@@ -327,7 +340,7 @@ set_class_destination(struct route *r, struct span sender, struct span domain,
 		    r,
 		    span_of(choose(conf->local_transport,
 				   conf->address_verify_local_transport)),
-		    span_of(conf->myhostname));
+		    domain);
 		return true;
 	case CLASS_VIRTUAL:
 		route_set_destination(
@@ -393,6 +406,13 @@ route_resolve(struct span sender, struct span recipient, struct route *r,
 		TABLE_RETRY)
 		goto out;
 	ok = apply_relocated(r, why) != TABLE_RETRY;
+	if (ok && r->transport.len == 0) {
+		log_warn("no transport for <%.*s>: a default transport "
+			 "without a name",
+			 SPAN_ARG(recipient));
+		why_set(why, "4.3.5", "mail transport unavailable");
+		ok = false;
+	}
 out:
 	buf_free(&domain);
 	return ok;

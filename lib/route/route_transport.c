@@ -20,8 +20,15 @@ route_set_destination(struct route *r, struct span value, struct span domain)
 		buf_set(&r->nexthop, nexthop);
 	else if (transport.len)
 		buf_set(&r->nexthop, domain);
-	if (nexthop.len == 0 && (span_equal_cstr(transport, "error") ||
-				 span_equal_cstr(transport, "retry")))
+}
+
+/* "error:" without a text. */
+static void
+set_reason(struct route *r, struct span value)
+{
+	if (span_equal_cstr(value, "error:") ||
+	    span_equal_cstr(value, "retry:") ||
+	    span_equal_cstr(value, "error") || span_equal_cstr(value, "retry"))
 		buf_set_cstr(&r->nexthop, "Address is undeliverable");
 }
 
@@ -51,7 +58,7 @@ find_domain(struct span domain, struct buf *value, struct why *why)
 			st = maps_get_partial(maps, domain, value, why);
 	}
 	if (st == TABLE_ABSENT)
-		st = maps_get_partial(maps, span_make("*", 1), value, why);
+		st = maps_get(maps, span_make("*", 1), value, why);
 	return st;
 }
 
@@ -68,8 +75,12 @@ route_apply_transport_maps(struct route *r, struct span domain, struct why *why)
 			     why);
 	if (st == TABLE_ABSENT)
 		st = find_domain(domain, &value, why);
-	if (st == TABLE_FOUND)
-		route_set_destination(r, span_trim(buf_span(&value)), domain);
+	if (st == TABLE_FOUND) {
+		struct span text = span_trim(buf_span(&value));
+
+		route_set_destination(r, text, domain);
+		set_reason(r, text);
+	}
 	buf_free(&value);
 	return st;
 }

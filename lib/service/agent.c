@@ -285,6 +285,46 @@ agent_rest_done(struct agent_request *req, const struct why *why)
 	req->hold = outer;
 }
 
+static void
+rcpt_pass(struct agent_request *req, size_t i, struct span transport,
+	  struct span nexthop, const struct why *why)
+{
+	struct agent_rcpt *r = &req->rcpts[i];
+
+	log_info("%s: passing <%s> to transport=%.*s", req->queue_id,
+		 r->address, SPAN_ARG(transport));
+	r->done = true;
+	req->n_done++;
+	if (req->lost)
+		return;
+	ipc_begin(req->ipc, MSG_RCPT_DONE);
+	ipc_put_num(req->ipc, A_INDEX, r->index);
+	ipc_put(req->ipc, A_TRANSPORT, transport);
+	ipc_put(req->ipc, A_NEXTHOP, nexthop);
+	ipc_put_why(req->ipc, why);
+	ipc_end(req->ipc);
+}
+
+void
+agent_rest_pass(struct agent_request *req, const char *to,
+		const struct why *why)
+{
+	struct span transport = span_of(to), nexthop = span_of("");
+	long colon = span_find(transport, ':');
+
+	if (colon >= 0) {
+		nexthop = span_from(transport, (size_t)colon + 1);
+		transport.len = (size_t)colon;
+	}
+	if (nexthop.len == 0)
+		nexthop = span_of(req->nexthop);
+	for (size_t i = 0; i < req->n_rcpts; i++)
+		if (!req->rcpts[i].done)
+			rcpt_pass(req, i, transport, nexthop, why);
+	if (!req->hold)
+		agent_flush(req);
+}
+
 /* ---- requests ---- */
 
 static void

@@ -151,6 +151,13 @@ void agent_rcpt_tell(struct agent_request *req, size_t i,
 const char *agent_probe_word(const struct why *why);
 /* The same for each recipient that was not reported yet, as one batch. */
 void agent_rest_done(struct agent_request *req, const struct why *why);
+/*
+ * Each recipient that was not reported yet goes to another "transport" or
+ * "transport:nexthop" (transport(5)) instead; logs "passing <..> to
+ * transport=..". why: what became of a recipient that was passed on before.
+ */
+void agent_rest_pass(struct agent_request *req, const char *to,
+		     const struct why *why);
 
 /*
  * Put on record and tell qmgr now what was reported. The last report of a request waits for the

@@ -5,8 +5,10 @@
 #include <netdb.h>
 #include <stdlib.h>
 
+#include "lib/addr/addr.h"
 #include "lib/base/mem.h"
 #include "lib/base/num.h"
+#include "lib/dns/name.h"
 
 static const char separators[] = ", \t\r\n";
 
@@ -15,6 +17,7 @@ dest_free(struct dest *d)
 {
 	free(d->name);
 	free(d->host);
+	free(d->service);
 }
 
 void
@@ -91,8 +94,6 @@ split_host(struct span text, struct dest *d, struct span *host,
 		} else {
 			*host = span_make(text.data, (size_t)end);
 			*port = span_from(text, (size_t)end + 1);
-			if (port->len == 0)
-				return false;
 		}
 	}
 	if (span_starts_nocase(*host, "ipv6:"))
@@ -101,19 +102,48 @@ split_host(struct span text, struct dest *d, struct span *host,
 }
 
 static bool
+is_address(struct span host)
+{
+	unsigned char addr[16];
+	char text[INET6_ADDRSTRLEN];
+
+	if (host.len >= sizeof(text))
+		return false;
+	memcpy(text, host.data, host.len);
+	text[host.len] = '\0';
+	return inet_pton(AF_INET, text, addr) == 1 ||
+	       inet_pton(AF_INET6, text, addr) == 1;
+}
+
+/* A name, which may be in UTF-8. */
+static bool
+is_hostname(struct span host)
+{
+	struct buf ascii = BUF_INIT;
+	bool ok = host.data[host.len - 1] != '.' &&
+		  dns_name_to_ascii(host, &ascii) &&
+		  addr_valid_hostname(buf_span(&ascii));
+
+	buf_free(&ascii);
+	return ok;
+}
+
+static bool
 parse_inet(struct span text, const struct dest_rules *rules, struct dest *d,
 	   struct why *why)
 {
-	unsigned char addr[16];
 	struct span host, port;
 	int standard =
 	    dest_port(span_of(rules->default_port), rules->known_ports);
 
 	d->mx = !rules->lmtp;
-	if (!split_host(text, d, &host, &port)) {
+	if (!split_host(text, d, &host, &port) ||
+	    (!is_address(host) && !is_hostname(host))) {
 		why_set(why, "4.3.5", "bad destination: %.*s", SPAN_ARG(text));
 		return false;
 	}
+	if (port.len && d->mx)
+		d->service = mem_strndup(port.data, port.len);
 	if (port.len == 0)
 		port = span_of(rules->default_port);
 	d->port = dest_port(port, rules->known_ports);
@@ -123,10 +153,9 @@ parse_inet(struct span text, const struct dest_rules *rules, struct dest *d,
 		return false;
 	}
 	d->std_port = !rules->lmtp && d->port == standard;
-	d->host = mem_strndup(host.data, host.len);
-	if (inet_pton(AF_INET, d->host, addr) == 1 ||
-	    inet_pton(AF_INET6, d->host, addr) == 1)
+	if (is_address(host))
 		d->mx = false;
+	d->host = mem_strndup(host.data, host.len);
 	return true;
 }
 

@@ -8,6 +8,8 @@
  *	[1.2.3.4], [ipv6:..]	an address
  *	unix:path, inet:dest	LMTP; host without brackets has no MX there
  *
+ * A name is a valid host name, in ASCII or UTF-8.
+ *
  * Several are separated by comma or white space and tried in order. A port is
  * a number, a name that known_tcp_ports has, or one of services(5).
  */
@@ -22,6 +24,8 @@
 struct dest {
 	char *name; /* as it was written, for messages */
 	char *host; /* name, address, or path of a UNIX socket */
+	char *service; /* behind the ":" of a host that has MX records, or
+			  NULL */
 	int port;
 	bool mx;       /* look up MX records */
 	bool path;     /* host is a path */

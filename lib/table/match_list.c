@@ -248,8 +248,10 @@ domain_matches(const struct match_list *m, const char *text, struct span name)
 
 	if (span_equal_nocase(domain, name))
 		return true;
+	/* Either style of subdomains, never both. */
 	if (text[0] == '.')
-		return is_below(name, span_from(domain, 1));
+		return !(m->flags & MATCH_PARENT) &&
+		       is_below(name, span_from(domain, 1));
 	return (m->flags & MATCH_PARENT) && is_below(name, domain);
 }
 

@@ -14,8 +14,8 @@
 
 enum match_kind {
 	MATCH_STRING,  /* exact, without case */
-	MATCH_DOMAIN,  /* exact; with MATCH_PARENT also below the name; with
-			  a leading dot ".example.com" only below */
+	MATCH_DOMAIN,  /* exact; with MATCH_PARENT also below the name;
+			  without it ".example.com" is what is below */
 	MATCH_ADDRESS, /* IP address or net/len, "[v6]/len" */
 	MATCH_HOST,    /* client name or address (MATCH_DOMAIN on the name) */
 };

@@ -47,6 +47,7 @@ class Session:
     def __init__(self, server, number):
         self.server = server
         self.number = number
+        self.peer = ""       # the client's address
         self.commands = []   # as received, without CR LF
         self.chunks = []     # sizes of reads, to see pipelining
         self.messages = []   # completed ones
@@ -145,12 +146,13 @@ class SmtpScript:
     def _accept(self):
         while not self.stopping.is_set():
             try:
-                client, _ = self.sock.accept()
+                client, peer = self.sock.accept()
             except OSError:
                 return
             if not self.unix:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session = Session(self, len(self.sessions))
+            session.peer = peer[0] if peer else ""
             self.sessions.append(session)
             self.open.append(client)
             threading.Thread(target=self._serve, args=(client, session),

@@ -198,7 +198,7 @@ def client_lines(log):
         text = re.sub(r" conn_use=\d+,", "", text)
         text = re.sub(r": [0-9A-F]{6,}: ", ": QID: ", text, count=1)
         text = re.sub(r"message size \d+ ", "message size N ", text)
-        if "look-up of " in text or "valid_hostname: " in text:
+        if re.search("look-up of |valid_hostname: | is this host ", text):
             continue
         out.append(text)
     return sorted(out)

@@ -52,6 +52,16 @@ test_smtp_forms(void **state)
 	ONE(smtp, "[ipv6:::1]", "::1", 25, false);
 	ONE(smtp, "[IPv6:2001:db8::1]:26", "2001:db8::1", 26, false);
 	ONE(smtp, "2001:db8::1", "2001:db8::1", 25, false);
+	ONE(smtp, "example.com:", "example.com", 25, true);
+	ONE(smtp, "[a]:", "a", 25, false);
+	ONE(smtp,
+	    "b\xc3\xbc"
+	    "cher.example",
+	    "b\xc3\xbc"
+	    "cher.example",
+	    25, true);
+	ONE(smtp, "a_b.example:submission", "a_b.example", 587, true);
+	assert_string_equal(list.v[0].service, "submission");
 	/* Not a prefix here. */
 	ONE(smtp, "unix:25", "unix", 25, true);
 }
@@ -95,8 +105,11 @@ static void
 test_bad(void **state)
 {
 	static const char *const bad[] = {
-	    "",     " , ", ":25", "[a",      "[]:25",
-	    "[a]x", "a:",  "a:0", "a:65536", "a:nosuchservice",
+	    "",     " , ",     ":25",
+	    "[a",   "[]:25",   "[a]x",
+	    "a:0",  "a:65536", "a:nosuchservice",
+	    "a.",   "[a.]",    "-a",
+	    "a..b", "[127.1]", "[a b]",
 	};
 
 	(void)state;

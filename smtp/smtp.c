@@ -9,6 +9,7 @@
 #include "smtp/smtp_ehlo.h"
 #include "smtp/smtp_host.h"
 #include "smtp/smtp_mail.h"
+#include "smtp/smtp_tls.h"
 
 static bool is_lmtp;
 
@@ -56,6 +57,7 @@ smtp_init(void)
 	}
 	smtp_deliver_init(is_lmtp, flags);
 	smtp_ehlo_open();
+	smtp_tls_open(is_lmtp, is_lmtp ? "lmtp" : "smtp");
 	route_host_open();
 	smtp_host_open();
 }

@@ -56,7 +56,9 @@ struct smtp_tls_policy {
 	struct strvec names;        /* to match; strategies are replaced */
 	struct strvec fingerprints; /* FINGERPRINT */
 	struct tlsa_list tlsa;      /* of DANE, or of a tafile */
-	bool reuse;                 /* keep the connection for later messages */
+	/* They came from a table and stay when the level changes. */
+	bool own_protocols, own_grade, own_exclude;
+	bool reuse; /* keep the connection for later messages */
 
 	/* For reports (RFC 8460). Set by 2 and 3. */
 	char *report_type;   /* "tlsa", "sts", "no-policy-found" */

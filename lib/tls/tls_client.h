@@ -97,7 +97,6 @@ struct tls_client_wish {
 	 * of the context. */
 	const struct tlsa_list *tlsa;
 	int64_t timeout; /* microseconds for the handshake */
-	int log_level;   /* smtp_tls_loglevel */
 	/* Where the server is, "host[addr]:port" and what else must be equal
 	 * for a session to be resumed; the policy is added here. "": none. */
 	const char *session_place;

@@ -290,11 +290,12 @@ struct finality {
  * is allowed, but not at once, as the fault may be gone soon.
  */
 static bool
-try_in_clear(const struct job *j, const struct smtp_session *s)
+try_in_clear(const struct job *j, const struct smtp_session *s,
+	     const struct why *why)
 {
 	const struct agent_request *req = j->req;
 
-	return smtp_tls_may_fall_back(s) && !j->requiretls &&
+	return smtp_tls_may_fall_back(s, why) && !j->requiretls &&
 	       req->active_time - req->arrival >= conf->minimal_backoff_time;
 }
 
@@ -327,7 +328,7 @@ try_connection(struct job *j, const struct dest *d, const struct smtp_addr *a,
 		use_session(j, s, final.session, false);
 		session_done(s, req);
 	} else {
-		again = try_in_clear(j, s);
+		again = try_in_clear(j, s, &why);
 		agent_set_relay(req, "%s", s->relay);
 		req->conn_use = 0;
 		req->setup_done = io_now();

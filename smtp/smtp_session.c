@@ -26,6 +26,7 @@ smtp_session_free(struct smtp_session **sp)
 	stream_free(&s->stream);
 	smtp_tls_policy_free(&s->tls.policy);
 	tls_client_result_free(&s->tls.result);
+	free(s->tls.peer);
 	free(s->dest.name);
 	free(s->dest.host);
 	reply_free(&s->reply);

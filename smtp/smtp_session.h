@@ -35,6 +35,7 @@ enum {
 struct smtp_session_tls {
 	struct smtp_tls_policy policy;
 	struct tls_client_result result;
+	char *peer;  /* as relay, in lower case */
 	bool tried;  /* a handshake was begun */
 	bool active; /* and ended well */
 };

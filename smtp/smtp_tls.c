@@ -2,6 +2,8 @@
 #include "smtp/smtp_tls.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -105,12 +107,23 @@ check(struct smtp_session *s, struct why *why)
 	return false;
 }
 
+/* As the log of TLS has it. */
+static char *
+lower_case(const char *text)
+{
+	char *copy = mem_strdup(text);
+
+	for (char *p = copy; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p - 'A' + 'a');
+	return copy;
+}
+
 static bool
 handshake(struct smtp_session *s, struct why *why)
 {
 	const struct smtp_tls_policy *p = &s->tls.policy;
-	const struct tls_client_wish wish = {
-	    .peer = s->relay,
+	struct tls_client_wish wish = {
 	    .level = p->level,
 	    .protocols = p->protocols,
 	    .grade = p->grade,
@@ -124,6 +137,9 @@ handshake(struct smtp_session *s, struct why *why)
 	};
 
 	s->tls.tried = true;
+	free(s->tls.peer);
+	s->tls.peer = lower_case(s->relay);
+	wish.peer = s->tls.peer;
 	tls_client_result_free(&s->tls.result);
 	if (!tls_client_start(tls.context, &s->stream, &wish, &s->tls.result)) {
 		report(s, SMTP_TLS_OUTCOME_HANDSHAKE, true);
@@ -236,7 +252,8 @@ smtp_tls_suits(const struct smtp_session *s, bool requiretls)
 }
 
 bool
-smtp_tls_may_fall_back(const struct smtp_session *s)
+smtp_tls_may_fall_back(const struct smtp_session *s, const struct why *why)
 {
-	return s->tls.tried && s->tls.policy.level == TLS_CLIENT_MAY;
+	return s->tls.tried && s->tls.policy.level == TLS_CLIENT_MAY &&
+	       (!s->tls.active || strcmp(why->dsn, "4.4.2") == 0);
 }

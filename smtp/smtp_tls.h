@@ -33,7 +33,9 @@ enum smtp_tls_step smtp_tls_start(struct smtp_session *s, struct why *why);
 
 /* Does the policy of a kept session equal that of a request? */
 bool smtp_tls_suits(const struct smtp_session *s, bool requiretls);
-/* The policy lets the same host be tried in the clear after this failure. */
-bool smtp_tls_may_fall_back(const struct smtp_session *s);
+/* After a failed handshake, or a connection that was lost after it: the policy
+ * lets the same host be tried in the clear. */
+bool smtp_tls_may_fall_back(const struct smtp_session *s,
+			    const struct why *why);
 
 #endif

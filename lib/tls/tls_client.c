@@ -290,8 +290,17 @@ set_authentication(const struct tls_context *t, SSL *ssl,
 		return set_fingerprints(t, ssl, w->fingerprints);
 	if (!set_names(ssl, w->names))
 		return false;
-	for (size_t i = 0; records && i < w->tlsa->n; i++)
-		any |= add_record(ssl, &w->tlsa->v[i]);
+	for (size_t i = 0; records && i < w->tlsa->n; i++) {
+		struct tlsa leaf = w->tlsa->v[i];
+
+		any |= add_record(ssl, &leaf);
+		/* A server's own certificate may be its trust anchor. */
+		leaf.usage = 3;
+		if (by_names(w->level))
+			any |= add_record(ssl, &leaf);
+	}
+	if (by_names(w->level))
+		SSL_dane_clear_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
 	return any || (by_names(w->level) && !records);
 }
 
@@ -477,6 +486,7 @@ tls_client_start(struct tls_context *t, struct stream *s,
 	tls_dump_handshake_done(ssl);
 	tls_describe(t, ssl, wish->peer, &result->facts);
 	judge(ssl, wish, result);
+	tls_verify_report(ssl);
 	if (t->config.log_level >= 2)
 		log_match(ssl, wish, result);
 	if (t->config.log_level >= 1)

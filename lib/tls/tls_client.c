@@ -31,7 +31,10 @@ enum {
 static struct tls_config
 client_config(const char *service, bool lmtp)
 {
-	int64_t life = conf->smtp_tls_session_cache_timeout / 1000000;
+	/* Without a database nobody has asked for resumption. */
+	int64_t life = *conf->smtp_tls_session_cache_database
+			   ? conf->smtp_tls_session_cache_timeout / 1000000
+			   : 0;
 
 	return (struct tls_config){
 	    .chain_files = conf->smtp_tls_chain_files,

@@ -82,8 +82,10 @@ describe_tls13(SSL *ssl, const X509 *peer_cert, struct tls_facts *f)
 	int nid = NID_undef, known;
 
 	key_exchange(ssl, &f->kex);
-	signature(SSL_get_certificate(ssl), &f->own_sig);
 	known = SSL_get_signature_nid(ssl, &nid);
+	/* A client has a certificate even where nobody asked for it. */
+	if (SSL_is_server(ssl) || known)
+		signature(SSL_get_certificate(ssl), &f->own_sig);
 	digest(known, nid, &f->own_digest);
 	if (!peer_cert)
 		return;

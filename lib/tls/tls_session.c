@@ -131,7 +131,7 @@ on_step(const SSL *ssl, int where, int ret)
 	else if ((where & SSL_CB_EXIT) && ret < 0 &&
 		 ((!SSL_want_read(ssl) && !SSL_want_write(ssl)) ||
 		  ((where & SSL_ST_CONNECT) &&
-		   SSL_get_state(ssl) == TLS_ST_ERR)))
+		   !strcmp(SSL_state_string_long(ssl), "error"))))
 		log_info("%s:error in %s", side, SSL_state_string_long(ssl));
 }
 

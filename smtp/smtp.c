@@ -76,6 +76,8 @@ main(int argc, char **argv)
 	    .model = SERVICE_SESSIONS,
 	    .init = smtp_init,
 	    .serve = smtp_serve,
+	    .watch_fd = smtp_tls_watch_fd,
+	    .watch_changed = smtp_tls_watch_changed,
 	};
 	struct span program = span_of(argc > 0 ? argv[0] : "smtp");
 	long slash = span_rfind(program, '/');

@@ -12,6 +12,7 @@
 
 static struct {
 	struct tls_context *context; /* NULL: TLS is not to be had */
+	struct watch *watch;         /* of its files, or NULL */
 	bool lmtp;
 } tls;
 
@@ -33,8 +34,22 @@ smtp_tls_open(bool lmtp, const char *service)
 {
 	tls.lmtp = lmtp;
 	smtp_tls_policy_open(lmtp);
-	if (wanted())
-		tls.context = tls_client_context(service, lmtp);
+	if (!wanted())
+		return;
+	tls.watch = tls_client_watch();
+	tls.context = tls_client_context(service, lmtp);
+}
+
+int
+smtp_tls_watch_fd(void)
+{
+	return tls.watch ? watch_fd(tls.watch) : -1;
+}
+
+bool
+smtp_tls_watch_changed(void)
+{
+	return watch_changed(tls.watch);
 }
 
 /* ---- before the connection ---- */

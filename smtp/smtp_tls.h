@@ -13,6 +13,10 @@
 /* Certificates, keys, authorities, tables; before jail(). */
 void smtp_tls_open(bool lmtp, const char *service);
 
+/* For struct service: were certificates or keys replaced? */
+int smtp_tls_watch_fd(void);
+bool smtp_tls_watch_changed(void);
+
 /*
  * May a connection to this address be made at all? Fills policy, which the
  * caller owns. false: why; no connection.

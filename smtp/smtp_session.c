@@ -69,6 +69,7 @@ smtp_session_open(const struct smtp_addr *a, const struct dest *d, bool lmtp,
 	s->dest = *d;
 	s->dest.name = mem_strdup(d->name);
 	s->dest.host = mem_strdup(d->host);
+	s->dest.service = NULL;
 	s->target = *a;
 	s->target.host = s->host;
 	s->target.text = s->addr;

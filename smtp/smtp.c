@@ -9,6 +9,7 @@
 #include "smtp/smtp_ehlo.h"
 #include "smtp/smtp_host.h"
 #include "smtp/smtp_mail.h"
+#include "smtp/smtp_tls.h"
 
 static bool is_lmtp;
 
@@ -56,6 +57,7 @@ smtp_init(void)
 	}
 	smtp_deliver_init(is_lmtp, flags);
 	smtp_ehlo_open();
+	smtp_tls_open(is_lmtp, is_lmtp ? "lmtp" : "smtp");
 	route_host_open();
 	smtp_host_open();
 }
@@ -74,6 +76,8 @@ main(int argc, char **argv)
 	    .model = SERVICE_SESSIONS,
 	    .init = smtp_init,
 	    .serve = smtp_serve,
+	    .watch_fd = smtp_tls_watch_fd,
+	    .watch_changed = smtp_tls_watch_changed,
 	};
 	struct span program = span_of(argc > 0 ? argv[0] : "smtp");
 	long slash = span_rfind(program, '/');

@@ -32,6 +32,8 @@ smtp_command_mail(const struct smtp_session *s, const struct agent_request *req,
 		buf_append_cstr(line, " BODY=8BITMIME");
 	if ((s->features & FEATURE_SMTPUTF8) && (req->flags & DELIVER_SMTPUTF8))
 		buf_append_cstr(line, " SMTPUTF8");
+	if (req->flags & DELIVER_REQUIRETLS)
+		buf_append_cstr(line, " REQUIRETLS");
 	if (!(s->features & FEATURE_DSN))
 		return;
 	if (req->dsn_envid[0]) {

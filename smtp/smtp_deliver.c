@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "smtp/smtp_deliver.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -11,6 +13,7 @@
 #include "lib/sys/io.h"
 #include "smtp/smtp_content.h"
 #include "smtp/smtp_mail.h"
+#include "smtp/smtp_tls.h"
 
 static struct {
 	bool lmtp;
@@ -25,6 +28,7 @@ struct job {
 	int sessions;   /* that got through the greeting */
 	struct why why; /* of the last failure */
 	bool break_logged;
+	bool requiretls; /* RFC 8689 */
 };
 
 /* ---- the kept session ---- */
@@ -69,6 +73,7 @@ may_keep(const struct smtp_session *s)
 	int limit = conf->smtp_connection_reuse_count_limit;
 
 	return !s->dead && !s->fallback && s->stream.status == STREAM_OK &&
+	       (!s->tls.active || s->tls.policy.reuse) &&
 	       conf->smtp_connection_cache_time_limit > 0 &&
 	       (conf->smtp_connection_cache_on_demand ||
 		conf_list_has(conf->smtp_connection_cache_destinations,
@@ -130,6 +135,14 @@ server_suits(const struct smtp_session *s, const struct agent_request *req,
 			s->name);
 		return false;
 	}
+	if ((req->flags & DELIVER_REQUIRETLS) &&
+	    !(s->features & FEATURE_REQUIRETLS)) {
+		why_set(
+		    why, "4.7.30",
+		    "REQUIRETLS is required, but was not offered by host %s",
+		    s->name);
+		return false;
+	}
 	if (s->size_limit > 0 && req->size > s->size_limit) {
 		why_set(why, "5.3.4",
 			"message size %lld exceeds size limit "
@@ -146,28 +159,9 @@ server_suits(const struct smtp_session *s, const struct agent_request *req,
  * clear, or be refused for good by a server that wants a login.
  */
 static bool
-supported(const struct agent_request *req, struct why *why)
+supported(struct why *why)
 {
-	const char *level = conf->smtp_tls_security_level;
-
-	if (level[0] && strcasecmp(level, "none") != 0 &&
-	    strcasecmp(level, "may") != 0) {
-		why_set(why, "4.7.5",
-			"TLS is required "
-			"(smtp_tls_security_level = %s), but this version "
-			"has no TLS client",
-			level);
-	} else if (conf->smtp_enforce_tls || conf->smtp_tls_wrappermode) {
-		why_set(why, "4.7.5",
-			"TLS is required (%s), but this version "
-			"has no TLS client",
-			conf->smtp_enforce_tls ? "smtp_enforce_tls = yes"
-					       : "smtp_tls_wrappermode = yes");
-	} else if (req->flags & DELIVER_REQUIRETLS) {
-		why_set(why, "4.7.5",
-			"the sender requires TLS (REQUIRETLS), "
-			"but this version has no TLS client");
-	} else if (conf->smtp_sasl_auth_enable) {
+	if (conf->smtp_sasl_auth_enable) {
 		why_set(why, "4.7.0",
 			"a login is required "
 			"(smtp_sasl_auth_enable = yes), but this version has "
@@ -206,6 +200,24 @@ pending(const struct agent_request *req)
 	return req->n_done < req->n_rcpts && !req->lost;
 }
 
+/*
+ * RFC 8689 section 4.2.1: where no server gives what REQUIRETLS asks for the
+ * message goes back. Other failures are as temporary as ever.
+ */
+static bool
+requiretls_fails(const struct job *j)
+{
+	return j->requiretls && strncmp(j->why.dsn, "4.7.", 4) == 0;
+}
+
+static void
+requiretls_why(struct job *j)
+{
+	why_prepend(&j->why, "REQUIRETLS support required: ");
+	snprintf(j->why.dsn, sizeof(j->why.dsn), "5.7.30");
+	j->why.code = 0;
+}
+
 /* A failure of a host: the result when it is the last, else a log line. */
 static void
 host_failed(struct job *j, bool final, const struct why *why)
@@ -213,8 +225,10 @@ host_failed(struct job *j, bool final, const struct why *why)
 	struct agent_request *req = j->req;
 
 	why_copy(&j->why, why);
+	if (final && requiretls_fails(j))
+		requiretls_why(j);
 	if (final || why_class(why) == WHY_BOUNCE)
-		agent_rest_done(req, why);
+		agent_rest_done(req, &j->why);
 	else
 		log_info("%s: %s", req->queue_id, buf_cstr(&why->text));
 }
@@ -257,7 +271,7 @@ try_idle(struct job *j)
 		return;
 	agent.idle = NULL;
 	if (strcmp(s->nexthop, j->req->nexthop) != 0 || !may_keep(s) ||
-	    stream_has_input(&s->stream)) {
+	    stream_has_input(&s->stream) || !smtp_tls_suits(s, j->requiretls)) {
 		smtp_session_quit(&s);
 		return;
 	}
@@ -271,22 +285,40 @@ struct finality {
 	bool session; /* none, or no other session is allowed */
 };
 
-/* One address. */
-static void
-try_address(struct job *j, const struct dest *d, const struct smtp_addr *a,
-	    struct finality final)
+/*
+ * After a handshake that failed: the message is tried in the clear where that
+ * is allowed, but not at once, as the fault may be gone soon.
+ */
+static bool
+try_in_clear(const struct job *j, const struct smtp_session *s,
+	     const struct why *why)
+{
+	const struct agent_request *req = j->req;
+
+	return smtp_tls_may_fall_back(s, why) && !j->requiretls &&
+	       req->active_time - req->arrival >= conf->minimal_backoff_time;
+}
+
+/* One connection under a policy, which becomes the session's. Returns whether
+ * the same address is to be tried in the clear. */
+static bool
+try_connection(struct job *j, const struct dest *d, const struct smtp_addr *a,
+	       struct finality final, struct smtp_tls_policy *policy)
 {
 	struct agent_request *req = j->req;
 	struct why why = WHY_INIT;
-	struct smtp_session *s = smtp_session_open(a, agent.lmtp, &why);
+	struct smtp_session *s = smtp_session_open(a, d, agent.lmtp, &why);
+	bool again = false;
 
 	if (!s) {
 		if (a->port)
 			log_info("%s", buf_cstr(&why.text));
 		why_copy(&j->why, &why);
 		why_free(&why);
-		return;
+		smtp_tls_policy_free(policy);
+		return false;
 	}
+	s->tls.policy = *policy;
 	s->nexthop = mem_strdup(req->nexthop);
 	s->std_port = d->std_port;
 	s->fallback = d->fallback;
@@ -296,14 +328,43 @@ try_address(struct job *j, const struct dest *d, const struct smtp_addr *a,
 		use_session(j, s, final.session, false);
 		session_done(s, req);
 	} else {
+		again = try_in_clear(j, s, &why);
 		agent_set_relay(req, "%s", s->relay);
 		req->conn_use = 0;
 		req->setup_done = io_now();
-		host_failed(j, final.host, &why);
+		host_failed(j, final.host && !again, &why);
 		smtp_session_quit(&s);
 	}
 	agent_set_relay(req, "%s", "");
 	req->conn_use = 0;
+	why_free(&why);
+	return again;
+}
+
+/* One address. */
+static void
+try_address(struct job *j, const struct dest *d, const struct smtp_addr *a,
+	    struct finality final)
+{
+	const struct smtp_tls_target target = {
+	    .dest = d, .addr = a, .lmtp = agent.lmtp};
+	struct smtp_tls_policy policy;
+	struct why why = WHY_INIT;
+
+	if (!smtp_tls_admit(&target, j->requiretls, &policy, &why)) {
+		j->req->setup_done = io_now();
+		why_copy(&j->why, &why);
+		smtp_tls_policy_free(&policy);
+	} else if (try_connection(j, d, a, final, &policy)) {
+		/* What the tables say may have changed meanwhile. */
+		if (smtp_tls_admit(&target, false, &policy, &why) &&
+		    policy.level == TLS_CLIENT_MAY) {
+			policy.level = TLS_CLIENT_NONE;
+			try_connection(j, d, a, final, &policy);
+		} else {
+			smtp_tls_policy_free(&policy);
+		}
+	}
 	why_free(&why);
 }
 
@@ -427,9 +488,10 @@ deliver(struct agent_request *req)
 {
 	struct job j = {.req = req, .why = WHY_INIT};
 
+	j.requiretls = req->flags & DELIVER_REQUIRETLS;
 	if (agent.flags & MAIL_ADD_DELIVERED_TO)
 		bounce_loops(req);
-	if (pending(req) && supported(req, &j.why)) {
+	if (pending(req) && supported(&j.why)) {
 		try_idle(&j);
 		if (pending(req) && parse_dests(&j))
 			for (size_t i = 0; i < j.dests.n && pending(req); i++)
@@ -439,6 +501,8 @@ deliver(struct agent_request *req)
 		agent_set_relay(req, "%s", "");
 		req->conn_use = 0;
 		req->setup_done = io_now();
+		if (requiretls_fails(&j))
+			requiretls_why(&j);
 		agent_rest_done(req, &j.why);
 	}
 	dest_list_free(&j.dests);

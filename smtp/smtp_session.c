@@ -12,6 +12,7 @@
 #include "lib/sys/io.h"
 #include "smtp/smtp_connect.h"
 #include "smtp/smtp_ehlo.h"
+#include "smtp/smtp_tls.h"
 
 void
 smtp_session_free(struct smtp_session **sp)
@@ -21,7 +22,13 @@ smtp_session_free(struct smtp_session **sp)
 	*sp = NULL;
 	if (!s)
 		return;
+	tls_session_end(&s->stream);
 	stream_free(&s->stream);
+	smtp_tls_policy_free(&s->tls.policy);
+	tls_client_result_free(&s->tls.result);
+	free(s->tls.peer);
+	free(s->dest.name);
+	free(s->dest.host);
 	reply_free(&s->reply);
 	if (s->fd >= 0)
 		close(s->fd);
@@ -34,7 +41,8 @@ smtp_session_free(struct smtp_session **sp)
 }
 
 struct smtp_session *
-smtp_session_open(const struct smtp_addr *a, bool lmtp, struct why *why)
+smtp_session_open(const struct smtp_addr *a, const struct dest *d, bool lmtp,
+		  struct why *why)
 {
 	struct smtp_session *s;
 	int fd = smtp_connect(a, conf->smtp_connect_timeout);
@@ -58,6 +66,14 @@ smtp_session_open(const struct smtp_addr *a, bool lmtp, struct why *why)
 	s->host = mem_strdup(a->host);
 	s->addr = mem_strdup(a->text);
 	s->port = a->port;
+	s->dest = *d;
+	s->dest.name = mem_strdup(d->name);
+	s->dest.host = mem_strdup(d->host);
+	s->dest.service = NULL;
+	s->target = *a;
+	s->target.host = s->host;
+	s->target.text = s->addr;
+	s->tls.policy.why = (struct why)WHY_INIT;
 	s->name = mem_sprintf("%s[%s]", a->host, a->text);
 	s->relay = a->port ? mem_sprintf("%s:%d", s->name, a->port)
 			   : mem_strdup(s->name);
@@ -126,8 +142,8 @@ smtp_session_reply(struct smtp_session *s, int64_t timeout, const char *phase,
 
 /* Status code, text, remote host and diagnostic of a reply. */
 static void
-why_reply(const struct smtp_session *s, const char *format_head,
-	  const char *format_tail, struct why *why)
+why_reply(const struct smtp_session *s, const char *lead,
+	  const char *format_head, const char *format_tail, struct why *why)
 {
 	struct buf text = BUF_INIT;
 	char dsn[DSN_CODE_MAX];
@@ -141,7 +157,7 @@ why_reply(const struct smtp_session *s, const char *format_head,
 		snprintf(dsn, sizeof(dsn), "%s", s->reply.dsn);
 	else
 		snprintf(dsn, sizeof(dsn), "%c.0.0", '0' + class);
-	why_set_code(why, s->reply.code, dsn, "%shost %s %s%s",
+	why_set_code(why, s->reply.code, dsn, "%s%shost %s %s%s", lead,
 		     class == 2 || class == 3 ? "Protocol error: " : "",
 		     s->name, format_head, buf_cstr(&text));
 	buf_append_cstr(&why->text, format_tail);
@@ -158,8 +174,19 @@ smtp_session_said(const struct smtp_session *s, const char *command,
 	struct buf tail = BUF_INIT;
 
 	buf_printf(&tail, " (in reply to %s command)", command);
-	why_reply(s, "said: ", buf_cstr(&tail), why);
+	why_reply(s, "", "said: ", buf_cstr(&tail), why);
 	buf_free(&tail);
+}
+
+void
+smtp_session_refused(const struct smtp_session *s, const char *head,
+		     const char *what, struct why *why)
+{
+	struct buf text = BUF_INIT;
+
+	buf_printf(&text, "%s: ", what);
+	why_reply(s, head, buf_cstr(&text), "", why);
+	buf_free(&text);
 }
 
 /* ---- greeting ---- */
@@ -176,7 +203,7 @@ reply_word(const struct smtp_session *s, size_t line)
 static bool
 refused(struct smtp_session *s, struct why *why)
 {
-	why_reply(s, "refused to talk to me: ", "", why);
+	smtp_session_refused(s, "", "refused to talk to me", why);
 	return false;
 }
 
@@ -233,16 +260,12 @@ hello(struct smtp_session *s, const char *verb, struct why *why)
 	return smtp_session_reply(s, conf->smtp_helo_timeout, phase, why);
 }
 
-bool
-smtp_session_greet(struct smtp_session *s, const char *nexthop,
-		   const char *queue_id, int64_t age, struct why *why)
+/* EHLO or what the server understands, and what it announces. */
+static bool
+introduce(struct smtp_session *s, bool ehlo, const char *nexthop,
+	  struct why *why)
 {
-	bool ehlo, pix_no_esmtp;
-
-	if (!greeting(s, why))
-		return false;
-	pix_no_esmtp = smtp_ehlo_pix(s, queue_id, age);
-	ehlo = !s->lmtp && !pix_no_esmtp && wants_ehlo(s);
+	s->features &= FEATURE_DELAY_DOT;
 	if (s->lmtp || ehlo) {
 		if (!hello(s, s->lmtp ? "LHLO" : "EHLO", why))
 			return false;
@@ -268,6 +291,29 @@ smtp_session_greet(struct smtp_session *s, const char *nexthop,
 		return false;
 	}
 	return true;
+}
+
+bool
+smtp_session_greet(struct smtp_session *s, const char *nexthop,
+		   const char *queue_id, int64_t age, struct why *why)
+{
+	bool ehlo;
+
+	if (!smtp_tls_wrap(s, why) || !greeting(s, why))
+		return false;
+	ehlo = !smtp_ehlo_pix(s, queue_id, age) && !s->lmtp && wants_ehlo(s);
+	if (!introduce(s, ehlo, nexthop, why))
+		return false;
+	switch (smtp_tls_start(s, why)) {
+	case SMTP_TLS_GO_ON:
+		return true;
+	case SMTP_TLS_STARTED:
+		/* RFC 3207 section 4.2: what was said in the clear is
+		 * forgotten. */
+		return introduce(s, ehlo, nexthop, why);
+	default:
+		return false;
+	}
 }
 
 /* ---- end ---- */

@@ -12,6 +12,7 @@
 #include "lib/smtp/reply.h"
 #include "lib/smtp/stream.h"
 #include "smtp/smtp_addr.h"
+#include "smtp/smtp_tls_policy.h"
 
 /* What the server announced. */
 enum {
@@ -26,7 +27,17 @@ enum {
 	FEATURE_ENHANCED = 1 << 8,
 	FEATURE_AUTH = 1 << 9,
 	FEATURE_CHUNKING = 1 << 10,
-	FEATURE_DELAY_DOT = 1 << 11, /* not announced: a PIX is in the way */
+	FEATURE_REQUIRETLS = 1 << 12, /* RFC 8689 */
+	FEATURE_DELAY_DOT = 1 << 11,  /* not announced: a PIX is in the way */
+};
+
+/* Of smtp_tls.h. */
+struct smtp_session_tls {
+	struct smtp_tls_policy policy;
+	struct tls_client_result result;
+	char *peer;  /* as relay, in lower case */
+	bool tried;  /* a handshake was begun */
+	bool active; /* and ended well */
 };
 
 struct smtp_session {
@@ -38,6 +49,9 @@ struct smtp_session {
 	char *relay;   /* "host[addr]:port", as logged */
 	char *nexthop; /* of the request it was opened for */
 	int port;
+	struct dest dest;        /* copies, for the policy of later requests */
+	struct smtp_addr target; /* host and text are those above */
+	struct smtp_session_tls tls;
 	bool lmtp;
 	bool std_port; /* a reply with our own name is a loop */
 	bool fallback; /* reached as fallback relay: not kept */
@@ -51,15 +65,17 @@ struct smtp_session {
 };
 
 /* NULL: why says "connect to host[addr]:port: reason". */
-struct smtp_session *smtp_session_open(const struct smtp_addr *a, bool lmtp,
+struct smtp_session *smtp_session_open(const struct smtp_addr *a,
+				       const struct dest *d, bool lmtp,
 				       struct why *why);
 /* Close; *s becomes NULL. */
 void smtp_session_free(struct smtp_session **s);
 /* The same after QUIT, which a dead session does not get. */
 void smtp_session_quit(struct smtp_session **s);
 
-/* Greeting and EHLO, HELO or LHLO. queue_id and age (microseconds since the
- * message arrived) are for the workarounds for PIX firewalls. */
+/* Greeting, EHLO, HELO or LHLO, TLS as s->tls.policy asks for. queue_id and age
+ * (microseconds since the message arrived) are for the workarounds for PIX
+ * firewalls. */
 bool smtp_session_greet(struct smtp_session *s, const char *nexthop,
 			const char *queue_id, int64_t age, struct why *why);
 
@@ -76,6 +92,9 @@ void smtp_session_lost(struct smtp_session *s, const char *phase,
 /* "host NAME said: REPLY (in reply to COMMAND command)" with its code. */
 void smtp_session_said(const struct smtp_session *s, const char *command,
 		       struct why *why);
+/* "HEADhost NAME WHAT: REPLY", with its code. */
+void smtp_session_refused(const struct smtp_session *s, const char *head,
+			  const char *what, struct why *why);
 /* For the reply to RSET of a session that is kept. */
 bool smtp_session_reset(struct smtp_session *s);
 

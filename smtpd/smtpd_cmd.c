@@ -110,6 +110,7 @@ offers(struct smtpd *s, struct strvec *rows)
 	offer(rows, "SMTPUTF8",
 	      !(off & EHLO_SMTPUTF8) && conf->smtputf8_enable);
 	offer(rows, "CHUNKING", !(off & EHLO_CHUNKING));
+	offer(rows, "REQUIRETLS", smtpd_tls_requirable(s));
 }
 
 static bool

@@ -114,6 +114,8 @@ fill_envelope(struct smtpd *s, struct envelope *e)
 	e->dsn_ret = m->ret;
 	if (m->smtputf8)
 		e->flags |= ENVELOPE_SMTPUTF8;
+	if (m->requiretls)
+		e->flags |= ENVELOPE_REQUIRETLS;
 	fill_client(s, e);
 	e->sasl_method = copy_or_null(&s->sasl.method);
 	e->sasl_username = copy_or_null(&s->sasl.username);

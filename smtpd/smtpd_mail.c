@@ -22,6 +22,7 @@
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_route.h"
 #include "smtpd/smtpd_sasl.h"
+#include "smtpd/smtpd_tls.h"
 
 enum { ENVID_MAX = 100, ADDRESS_MAX = 1024 };
 
@@ -160,6 +161,11 @@ mail_param(struct smtpd *s, struct span key, struct span value)
 	if (!value.data && s->mail.smtputf8 &&
 	    span_equal_cstr_nocase(key, "SMTPUTF8"))
 		return true;
+	if (!value.data && smtpd_tls_requirable(s) &&
+	    span_equal_cstr_nocase(key, "REQUIRETLS")) {
+		s->mail.requiretls = true;
+		return true;
+	}
 	if (!value.data)
 		return bad_option(s, key, value);
 	if (span_equal_cstr_nocase(key, "BODY") &&

@@ -95,6 +95,7 @@ struct smtpd_content {
 
 struct smtpd_mail {
 	bool active;       /* MAIL was accepted */
+	bool requiretls;   /* RFC 8689 */
 	bool smtputf8;     /* the client asked for SMTPUTF8 (RFC 6531) */
 	struct buf sender; /* internal form; "" is the null sender */
 	struct buf encoding;

@@ -191,6 +191,13 @@ check_cert(struct smtpd *s)
 	smtpd_reply(s, "421 4.7.1 %s Error: %s", conf->myhostname, problem);
 }
 
+/* REQUIRETLS (RFC 8689 section 2) is for sessions under TLS alone. */
+bool
+smtpd_tls_requirable(const struct smtpd *s)
+{
+	return conf->requiretls_enable && s->tls.active;
+}
+
 static bool
 start(struct smtpd *s)
 {

@@ -23,6 +23,8 @@ bool smtpd_tls_watch_changed(void);
 bool smtpd_tls_wrapper(struct smtpd *s);
 /* Is STARTTLS to be shown to this client? */
 bool smtpd_tls_offered(const struct smtpd *s);
+/* Is REQUIRETLS to be shown to this client? */
+bool smtpd_tls_requirable(const struct smtpd *s);
 /* Must the client start TLS before it may do anything? */
 bool smtpd_tls_missing(const struct smtpd *s);
 /* Is a client asked for its certificate? */

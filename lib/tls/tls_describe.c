@@ -82,8 +82,10 @@ describe_tls13(SSL *ssl, const X509 *peer_cert, struct tls_facts *f)
 	int nid = NID_undef, known;
 
 	key_exchange(ssl, &f->kex);
-	signature(SSL_get_certificate(ssl), &f->own_sig);
 	known = SSL_get_signature_nid(ssl, &nid);
+	/* A client has a certificate even where nobody asked for it. */
+	if (SSL_is_server(ssl) || known)
+		signature(SSL_get_certificate(ssl), &f->own_sig);
 	digest(known, nid, &f->own_digest);
 	if (!peer_cert)
 		return;
@@ -107,14 +109,18 @@ describe_cert(const struct tls_context *t, SSL *ssl, X509 *cert,
 	tls_key_fingerprint(cert, t->digest, &f->key_fingerprint);
 	if (t->config.log_level < 2)
 		return;
-	tls_cert_oneline(X509_get_subject_name(cert), &name);
-	log_info("subject=%s", buf_cstr(&name));
-	tls_cert_oneline(X509_get_issuer_name(cert), &name);
-	log_info("issuer=%s", buf_cstr(&name));
-	log_info("%s: subject_CN=%s, issuer=%s, fingerprint=%s, "
+	if (t->config.server) {
+		tls_cert_oneline(X509_get_subject_name(cert), &name);
+		log_info("subject=%s", buf_cstr(&name));
+		tls_cert_oneline(X509_get_issuer_name(cert), &name);
+		log_info("issuer=%s", buf_cstr(&name));
+	}
+	log_info("%s: subject_CN=%s, %s=%s, fingerprint=%s, "
 		 "pkey_fingerprint=%s",
-		 peer, buf_cstr(&f->subject), buf_cstr(&f->issuer),
-		 buf_cstr(&f->cert_fingerprint), buf_cstr(&f->key_fingerprint));
+		 peer, buf_cstr(&f->subject),
+		 t->config.server ? "issuer" : "issuer_CN",
+		 buf_cstr(&f->issuer), buf_cstr(&f->cert_fingerprint),
+		 buf_cstr(&f->key_fingerprint));
 	buf_free(&name);
 }
 
@@ -169,5 +175,26 @@ tls_describe_log(const struct tls_facts *f, const char *peer,
 	append_if(&line, "client-signature", &f->peer_sig);
 	append_if(&line, "client-digest", &f->peer_digest);
 	log_info_as(log_as, "%s", buf_cstr(&line));
+	buf_free(&line);
+}
+
+void
+tls_describe_log_to(const struct tls_facts *f, const char *security,
+		    const char *peer)
+{
+	struct buf line = BUF_INIT;
+
+	buf_printf(&line, "%s TLS connection established to %s", security,
+		   peer);
+	append_if(&line, "to", &f->sni);
+	buf_printf(&line, ": %s with cipher %s (%d/%d bits)",
+		   buf_cstr(&f->protocol), buf_cstr(&f->cipher), f->bits,
+		   f->max_bits);
+	append_if(&line, "key-exchange", &f->kex);
+	append_if(&line, "server-signature", &f->peer_sig);
+	append_if(&line, "server-digest", &f->peer_digest);
+	append_if(&line, "client-signature", &f->own_sig);
+	append_if(&line, "client-digest", &f->own_digest);
+	log_info("%s", buf_cstr(&line));
 	buf_free(&line);
 }

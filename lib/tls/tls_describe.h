@@ -11,5 +11,8 @@ void tls_describe(const struct tls_context *t, SSL *ssl, const char *peer,
 /* "Anonymous TLS connection established from ..."; log_as as in tls_wish. */
 void tls_describe_log(const struct tls_facts *f, const char *peer,
 		      const char *log_as);
+/* "Verified TLS connection established to ..."; security is its first word. */
+void tls_describe_log_to(const struct tls_facts *f, const char *security,
+			 const char *peer);
 
 #endif

@@ -34,3 +34,11 @@ tls_error_clear(void)
 {
 	ERR_clear_error();
 }
+
+void
+tls_error_reason(struct buf *out)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_error());
+
+	buf_set_cstr(out, text ? text : "");
+}

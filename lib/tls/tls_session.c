@@ -128,8 +128,10 @@ on_step(const SSL *ssl, int where, int ret)
 			 SSL_alert_desc_string_long(ret));
 	else if ((where & SSL_CB_EXIT) && ret == 0)
 		log_info("%s:failed in %s", side, SSL_state_string_long(ssl));
-	else if ((where & SSL_CB_EXIT) && ret < 0 && !SSL_want_read(ssl) &&
-		 !SSL_want_write(ssl))
+	else if ((where & SSL_CB_EXIT) && ret < 0 &&
+		 ((!SSL_want_read(ssl) && !SSL_want_write(ssl)) ||
+		  ((where & SSL_ST_CONNECT) &&
+		   !strcmp(SSL_state_string_long(ssl), "error"))))
 		log_info("%s:error in %s", side, SSL_state_string_long(ssl));
 }
 

@@ -2,12 +2,15 @@
 #include "lib/tls/tls_verify.h"
 
 #include <openssl/x509_vfy.h>
+#include <stdlib.h>
 
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/tls/tls_cert.h"
 
 static int context_index = -1; /* of the tls_context in an SSL_CTX */
 static int why_index = -1;     /* in an SSL: log the reason */
+static int text_index = -1;    /* in an SSL: the reason, until it is logged */
 static char yes;
 
 static void
@@ -23,62 +26,102 @@ log_step(X509_STORE_CTX *x, const char *peer, int depth, int ok)
 	buf_free(&name);
 }
 
+/* The reason in words. */
 static void
-log_issuer(X509_STORE_CTX *x, const char *peer)
-{
-	X509 *cert = X509_STORE_CTX_get_current_cert(x);
-	struct buf name = BUF_INIT;
-
-	if (cert)
-		tls_cert_oneline(X509_get_issuer_name(cert), &name);
-	log_info("certificate verification failed for %s: untrusted issuer %s",
-		 peer, buf_cstr(&name));
-	buf_free(&name);
-}
-
-static void
-log_reason(X509_STORE_CTX *x, const char *peer, bool of_client)
+describe(X509_STORE_CTX *x, const char *peer, bool of_client, struct buf *out)
 {
 	int error = X509_STORE_CTX_get_error(x);
 	const char *role = X509_STORE_CTX_get_error_depth(x) > 0 ? "CA"
 			   : of_client                           ? "client"
 								 : "server";
+	X509 *cert = X509_STORE_CTX_get_current_cert(x);
+	struct buf issuer = BUF_INIT;
 
 	switch (error) {
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-		log_issuer(x, peer);
+		if (cert)
+			tls_cert_oneline(X509_get_issuer_name(cert), &issuer);
+		buf_printf(out,
+			   "certificate verification failed for %s: untrusted "
+			   "issuer %s",
+			   peer, buf_cstr(&issuer));
 		break;
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-		log_info("certificate verification failed for %s: self-signed "
-			 "certificate",
-			 peer);
+		buf_printf(out,
+			   "certificate verification failed for %s: "
+			   "self-signed certificate",
+			   peer);
 		break;
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 	case X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD:
-		log_info("%s certificate verification failed for %s: "
-			 "certificate not yet valid",
-			 role, peer);
+		buf_printf(out,
+			   "%s certificate verification failed for %s: "
+			   "certificate not yet valid",
+			   role, peer);
 		break;
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 	case X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD:
-		log_info("%s certificate verification failed for %s: "
-			 "certificate has expired",
-			 role, peer);
+		buf_printf(out,
+			   "%s certificate verification failed for %s: "
+			   "certificate has expired",
+			   role, peer);
 		break;
 	case X509_V_ERR_INVALID_PURPOSE:
-		log_info("certificate verification failed for %s: not "
-			 "designated for use as a %s certificate",
-			 peer, role);
+		buf_printf(out,
+			   "certificate verification failed for %s: not "
+			   "designated for use as a %s certificate",
+			   peer, role);
 		break;
 	default:
-		log_info("%s certificate verification failed for %s: "
-			 "num=%d:%s",
-			 role, peer, error,
-			 X509_verify_cert_error_string(error));
+		buf_printf(out,
+			   "%s certificate verification failed for %s: "
+			   "num=%d:%s",
+			   role, peer, error,
+			   X509_verify_cert_error_string(error));
 	}
+	buf_free(&issuer);
+}
+
+/* A server says at once why a client is not trusted; a client says it when
+ * the handshake is over. */
+static void
+log_reason(X509_STORE_CTX *x, SSL *ssl, const char *peer, bool server)
+{
+	struct buf text = BUF_INIT;
+
+	describe(x, peer, server, &text);
+	if (server)
+		log_info("%s", buf_cstr(&text));
+	else
+		SSL_set_ex_data(ssl, text_index,
+				mem_strndup(text.data, text.len));
+	buf_free(&text);
+}
+
+void
+tls_verify_report(SSL *ssl)
+{
+	char *text = SSL_get_ex_data(ssl, text_index);
+
+	if (text)
+		log_info("%s", text);
+	SSL_set_ex_data(ssl, text_index, NULL);
+	free(text);
+}
+
+static void
+free_text(void *parent, void *text, CRYPTO_EX_DATA *data, int index, long argl,
+	  void *argp)
+{
+	(void)parent;
+	(void)data;
+	(void)index;
+	(void)argl;
+	(void)argp;
+	free(text);
 }
 
 /*
@@ -100,7 +143,7 @@ on_certificate(int ok, X509_STORE_CTX *x)
 		log_step(x, peer, X509_STORE_CTX_get_error_depth(x), ok);
 	if (!ok && SSL_get_ex_data(ssl, why_index)) {
 		SSL_set_ex_data(ssl, why_index, NULL);
-		log_reason(x, peer, t->config.server);
+		log_reason(x, ssl, peer, t->config.server);
 	}
 	return 1;
 }
@@ -114,6 +157,8 @@ tls_verify_prepare(struct tls_context *t)
 		context_index =
 		    SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 		why_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+		text_index =
+		    SSL_get_ex_new_index(0, NULL, NULL, NULL, free_text);
 	}
 	SSL_CTX_set_ex_data(t->ctx, context_index, t);
 	if (t->config.ask_cert)

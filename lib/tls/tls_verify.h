@@ -11,5 +11,7 @@
 void tls_verify_prepare(struct tls_context *t);
 /* One connection; say_why: log the reason when the chain is not trusted. */
 void tls_verify_begin(SSL *ssl, bool say_why);
+/* Client: log it now, if there is one. */
+void tls_verify_report(SSL *ssl);
 
 #endif

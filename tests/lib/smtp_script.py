@@ -20,6 +20,10 @@ noop vrfy quit. A value is
 
 In LMTP eod is asked once per accepted recipient, with the recipient's address
 as line. ehlo may hold {host} for the server's name.
+
+With tls (an ssl.SSLContext) STARTTLS is known: stage starttls is its reply,
+handshake what comes then: None, DROP, HANG, or bytes to send instead. ehlo and
+mail may be (in the clear, under TLS). wrapper: TLS from the first byte.
 """
 import os
 import socket
@@ -53,6 +57,9 @@ class Session:
         self.messages = []   # completed ones
         self.message = Message()
         self.ended = None    # "quit", "eof", "drop"
+        self.said = ""       # the last reply
+        self.tls = None      # the ssl.SSLSocket
+        self.tls_error = None
 
 
 DEFAULTS = {
@@ -74,8 +81,14 @@ DEFAULTS = {
 
 class SmtpScript:
     def __init__(self, host="127.0.0.1", port=0, unix=None, lmtp=False,
-                 name="server.example.net", **stages):
+                 name="server.example.net", tls=None, wrapper=False,
+                 handshake=None, **stages):
         self.stages = dict(DEFAULTS)
+        self.tls = tls
+        self.wrapper = wrapper
+        self.handshake = handshake
+        if tls:
+            self.stages["starttls"] = "220 2.0.0 Ready to start TLS"
         self.stages.update(stages)
         self.lmtp = lmtp
         self.name = name
@@ -163,6 +176,8 @@ class SmtpScript:
         while True:
             if callable(value):
                 value = value(session, line)
+            elif isinstance(value, tuple):
+                value = value[1 if session.tls else 0]
             elif isinstance(value, list):
                 with self.lock:
                     n = self.counts.get(stage, 0)
@@ -193,6 +208,7 @@ class SmtpScript:
             self.stopping.wait()
             return 0
         text = value.replace("{host}", self.name).replace("\n", "\r\n")
+        session.said = text
         last = text.split("\r\n")[-1]
         code = int(last[:3]) if last[:3].isdigit() else 250
         if accepted and code < 400:
@@ -212,7 +228,40 @@ class SmtpScript:
                 if client in self.open:
                     self.open.remove(client)
 
+    def _start_tls(self, client, session):
+        """The socket to go on with, or None."""
+        if self.handshake is not None and self.handshake is not HANG:
+            client.recv(65536)  # the client's hello
+        if self.handshake is DROP:
+            return None
+        if self.handshake is HANG:
+            self.stopping.wait()
+            return None
+        if self.handshake is not None:
+            client.sendall(self.handshake)
+            client.settimeout(20)
+            while client.recv(65536):
+                pass
+            return None
+        try:
+            session.tls = self.tls.wrap_socket(client, server_side=True)
+        except OSError as err:
+            session.tls_error = err
+            raise
+        self.open.append(session.tls)
+        return session.tls
+
     def _talk(self, client, session):
+        try:
+            if self.wrapper:
+                client = self._start_tls(client, session)
+            if client:
+                self._dialogue(client, session)
+        finally:
+            if session.tls:
+                session.tls.close()
+
+    def _dialogue(self, client, session):
         buffered = b""
         code = self._answer(client, "banner", session)
         if not code or code == 421:
@@ -238,6 +287,12 @@ class SmtpScript:
             if verb == "quit":
                 session.ended = "quit"
                 return
+            if verb == "starttls" and session.said.startswith("220"):
+                buffered = b""
+                client = self._start_tls(client, session)
+                if not client:
+                    return
+                continue
             if code == 421:
                 return
             if verb in ("mail", "rset") and code < 400:

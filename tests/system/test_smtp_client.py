@@ -678,12 +678,13 @@ def test_added_headers(world):
     talk.close()
 
 
-def test_required_tls_defers(world, agent):
-    """Until there is a TLS client, what must have TLS waits."""
+def test_required_tls_is_not_sent_without(world, agent):
+    """RFC 8689 section 4.2.1."""
     nexthop, (server,) = world.domain("tls.example", {})
     got = agent.deliver(nexthop, ["u@tls.example"], A_FLAGS=FLAG_REQUIRETLS)
-    assert got.dsn("u@tls.example")[0] == "4"
-    assert not server.sessions
+    assert got.dsn("u@tls.example") == "5.7.30"
+    assert not server.messages
+    assert not [c for c in server.commands if c.startswith("MAIL")]
 
 
 @pytest.mark.parametrize("unix", [True, False])

@@ -19,6 +19,19 @@ put_path(struct buf *line, const char *address)
 	buf_append_byte(line, '>');
 }
 
+static void
+put_dsn(struct buf *line, const struct agent_request *req)
+{
+	if (req->dsn_envid[0]) {
+		buf_append_cstr(line, " ENVID=");
+		xtext_encode(span_of(req->dsn_envid), line);
+	}
+	if (req->dsn_ret == RET_FULL)
+		buf_append_cstr(line, " RET=FULL");
+	else if (req->dsn_ret == RET_HDRS)
+		buf_append_cstr(line, " RET=HDRS");
+}
+
 void
 smtp_command_mail(const struct smtp_session *s, const struct agent_request *req,
 		  struct buf *line)
@@ -32,16 +45,10 @@ smtp_command_mail(const struct smtp_session *s, const struct agent_request *req,
 		buf_append_cstr(line, " BODY=8BITMIME");
 	if ((s->features & FEATURE_SMTPUTF8) && (req->flags & DELIVER_SMTPUTF8))
 		buf_append_cstr(line, " SMTPUTF8");
-	if (!(s->features & FEATURE_DSN))
-		return;
-	if (req->dsn_envid[0]) {
-		buf_append_cstr(line, " ENVID=");
-		xtext_encode(span_of(req->dsn_envid), line);
-	}
-	if (req->dsn_ret == RET_FULL)
-		buf_append_cstr(line, " RET=FULL");
-	else if (req->dsn_ret == RET_HDRS)
-		buf_append_cstr(line, " RET=HDRS");
+	if (s->features & FEATURE_DSN)
+		put_dsn(line, req);
+	if (conf->smtp_send_dummy_mail_auth && s->auth && s->auth->done)
+		buf_append_cstr(line, " AUTH=<>");
 }
 
 /* "type;address", the address in xtext (RFC 3461 section 4.2). */

@@ -68,7 +68,8 @@ may_keep(const struct smtp_session *s)
 {
 	int limit = conf->smtp_connection_reuse_count_limit;
 
-	return !s->dead && !s->fallback && s->stream.status == STREAM_OK &&
+	return !s->dead && !s->fallback && smtp_auth_may_keep() &&
+	       s->stream.status == STREAM_OK &&
 	       conf->smtp_connection_cache_time_limit > 0 &&
 	       (conf->smtp_connection_cache_on_demand ||
 		conf_list_has(conf->smtp_connection_cache_destinations,
@@ -167,11 +168,6 @@ supported(const struct agent_request *req, struct why *why)
 		why_set(why, "4.7.5",
 			"the sender requires TLS (REQUIRETLS), "
 			"but this version has no TLS client");
-	} else if (conf->smtp_sasl_auth_enable) {
-		why_set(why, "4.7.0",
-			"a login is required "
-			"(smtp_sasl_auth_enable = yes), but this version has "
-			"no SASL client");
 	} else {
 		return true;
 	}
@@ -289,6 +285,7 @@ try_address(struct job *j, const struct dest *d, const struct smtp_addr *a,
 	}
 	s->nexthop = mem_strdup(req->nexthop);
 	s->std_port = d->std_port;
+	s->auth = smtp_auth_new(req->queue_id, req->sender, d);
 	s->fallback = d->fallback;
 	if (smtp_session_greet(s, d->name, req->queue_id,
 			       io_now() - req->arrival, &why)) {

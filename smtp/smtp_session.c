@@ -30,6 +30,7 @@ smtp_session_free(struct smtp_session **sp)
 	free(s->name);
 	free(s->relay);
 	free(s->nexthop);
+	smtp_auth_free(&s->auth);
 	free(s);
 }
 
@@ -267,7 +268,7 @@ smtp_session_greet(struct smtp_session *s, const char *nexthop,
 			nexthop);
 		return false;
 	}
-	return true;
+	return smtp_auth_login(s, why);
 }
 
 /* ---- end ---- */

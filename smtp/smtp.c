@@ -58,6 +58,7 @@ smtp_init(void)
 	smtp_deliver_init(is_lmtp, flags);
 	smtp_ehlo_open();
 	smtp_tls_open(is_lmtp, is_lmtp ? "lmtp" : "smtp");
+	smtp_auth_open(is_lmtp);
 	route_host_open();
 	smtp_host_open();
 }

@@ -19,6 +19,19 @@ put_path(struct buf *line, const char *address)
 	buf_append_byte(line, '>');
 }
 
+static void
+put_dsn(struct buf *line, const struct agent_request *req)
+{
+	if (req->dsn_envid[0]) {
+		buf_append_cstr(line, " ENVID=");
+		xtext_encode(span_of(req->dsn_envid), line);
+	}
+	if (req->dsn_ret == RET_FULL)
+		buf_append_cstr(line, " RET=FULL");
+	else if (req->dsn_ret == RET_HDRS)
+		buf_append_cstr(line, " RET=HDRS");
+}
+
 void
 smtp_command_mail(const struct smtp_session *s, const struct agent_request *req,
 		  struct buf *line)
@@ -34,16 +47,10 @@ smtp_command_mail(const struct smtp_session *s, const struct agent_request *req,
 		buf_append_cstr(line, " SMTPUTF8");
 	if (req->flags & DELIVER_REQUIRETLS)
 		buf_append_cstr(line, " REQUIRETLS");
-	if (!(s->features & FEATURE_DSN))
-		return;
-	if (req->dsn_envid[0]) {
-		buf_append_cstr(line, " ENVID=");
-		xtext_encode(span_of(req->dsn_envid), line);
-	}
-	if (req->dsn_ret == RET_FULL)
-		buf_append_cstr(line, " RET=FULL");
-	else if (req->dsn_ret == RET_HDRS)
-		buf_append_cstr(line, " RET=HDRS");
+	if (s->features & FEATURE_DSN)
+		put_dsn(line, req);
+	if (conf->smtp_send_dummy_mail_auth && s->auth && s->auth->done)
+		buf_append_cstr(line, " AUTH=<>");
 }
 
 /* "type;address", the address in xtext (RFC 3461 section 4.2). */

@@ -72,7 +72,8 @@ may_keep(const struct smtp_session *s)
 {
 	int limit = conf->smtp_connection_reuse_count_limit;
 
-	return !s->dead && !s->fallback && s->stream.status == STREAM_OK &&
+	return !s->dead && !s->fallback && smtp_auth_may_keep() &&
+	       s->stream.status == STREAM_OK &&
 	       (!s->tls.active || s->tls.policy.reuse) &&
 	       conf->smtp_connection_cache_time_limit > 0 &&
 	       (conf->smtp_connection_cache_on_demand ||
@@ -152,24 +153,6 @@ server_suits(const struct smtp_session *s, const struct agent_request *req,
 		return false;
 	}
 	return true;
-}
-
-/*
- * What is not there yet must not be left out silently: mail would travel in
- * clear, or be refused for good by a server that wants a login.
- */
-static bool
-supported(struct why *why)
-{
-	if (conf->smtp_sasl_auth_enable) {
-		why_set(why, "4.7.0",
-			"a login is required "
-			"(smtp_sasl_auth_enable = yes), but this version has "
-			"no SASL client");
-	} else {
-		return true;
-	}
-	return false;
 }
 
 /* The D flag: who has had this message before is not sent it again. */
@@ -321,6 +304,7 @@ try_connection(struct job *j, const struct dest *d, const struct smtp_addr *a,
 	s->tls.policy = *policy;
 	s->nexthop = mem_strdup(req->nexthop);
 	s->std_port = d->std_port;
+	s->auth = smtp_auth_new(req->queue_id, req->sender, d);
 	s->fallback = d->fallback;
 	if (smtp_session_greet(s, d->name, req->queue_id,
 			       io_now() - req->arrival, &why)) {
@@ -491,12 +475,11 @@ deliver(struct agent_request *req)
 	j.requiretls = req->flags & DELIVER_REQUIRETLS;
 	if (agent.flags & MAIL_ADD_DELIVERED_TO)
 		bounce_loops(req);
-	if (pending(req) && supported(&j.why)) {
+	if (pending(req))
 		try_idle(&j);
-		if (pending(req) && parse_dests(&j))
-			for (size_t i = 0; i < j.dests.n && pending(req); i++)
-				try_dest(&j, i);
-	}
+	if (pending(req) && parse_dests(&j))
+		for (size_t i = 0; i < j.dests.n && pending(req); i++)
+			try_dest(&j, i);
 	if (pending(req)) {
 		agent_set_relay(req, "%s", "");
 		req->conn_use = 0;

@@ -104,6 +104,7 @@ smtp_ehlo_parse(struct smtp_session *s)
 		   &discard);
 	s->features &= FEATURE_ESMTP | FEATURE_DELAY_DOT;
 	s->size_limit = 0;
+	smtp_auth_forget(s);
 	for (size_t i = 1; i < s->reply.lines; i++) {
 		struct span rest = reply_line(&s->reply, i), word;
 
@@ -118,6 +119,8 @@ smtp_ehlo_parse(struct smtp_session *s)
 				take_size(s, rest);
 			else
 				s->features |= features[k].feature;
+			if (features[k].feature == FEATURE_AUTH)
+				smtp_auth_offer(s, span_from(rest, 1));
 		}
 	}
 	buf_free(&discard);

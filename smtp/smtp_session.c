@@ -37,6 +37,7 @@ smtp_session_free(struct smtp_session **sp)
 	free(s->name);
 	free(s->relay);
 	free(s->nexthop);
+	smtp_auth_free(&s->auth);
 	free(s);
 }
 
@@ -306,14 +307,17 @@ smtp_session_greet(struct smtp_session *s, const char *nexthop,
 		return false;
 	switch (smtp_tls_start(s, why)) {
 	case SMTP_TLS_GO_ON:
-		return true;
+		break;
 	case SMTP_TLS_STARTED:
 		/* RFC 3207 section 4.2: what was said in the clear is
 		 * forgotten. */
-		return introduce(s, ehlo, nexthop, why);
+		if (!introduce(s, ehlo, nexthop, why))
+			return false;
+		break;
 	default:
 		return false;
 	}
+	return smtp_auth_login(s, why);
 }
 
 /* ---- end ---- */

@@ -12,6 +12,7 @@
 #include "lib/smtp/reply.h"
 #include "lib/smtp/stream.h"
 #include "smtp/smtp_addr.h"
+#include "smtp/smtp_auth.h"
 #include "smtp/smtp_tls_policy.h"
 
 /* What the server announced. */
@@ -60,8 +61,9 @@ struct smtp_session {
 	int uses;           /* deliveries, the present one included */
 	int64_t opened;     /* io_monotonic() */
 	int64_t idle_since;
-	bool needs_reset; /* a transaction was left in the middle */
-	bool dead;        /* nothing may be sent any more */
+	struct smtp_auth *auth; /* NULL: no login */
+	bool needs_reset;       /* a transaction was left in the middle */
+	bool dead;              /* nothing may be sent any more */
 };
 
 /* NULL: why says "connect to host[addr]:port: reason". */

@@ -14,47 +14,11 @@
 #include "lib/base/base64.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/sasl/cyrus.h"
 
 enum { RESPONSE_MAX = 65536 };
 
 static const struct authn_settings *settings;
-
-/* SASL_LOG_PASS and what lies around it shows passwords: never logged. */
-static int
-on_log(void *context, int level, const char *text)
-{
-	(void)context;
-	switch (level) {
-	case SASL_LOG_ERR:
-		log_warn("SASL authentication problem: %s", text);
-		break;
-	case SASL_LOG_FAIL:
-		log_warn("SASL authentication failure: %s", text);
-		break;
-	case SASL_LOG_WARN:
-		log_warn("SASL authentication warning: %s", text);
-		break;
-	case SASL_LOG_NOTE:
-		log_debug("SASL authentication info: %s", text);
-		break;
-	default:
-		break;
-	}
-	return SASL_OK;
-}
-
-typedef int (*callback_fn)(void);
-/* The library's callbacks have many types in one table. */
-typedef int (*log_fn)(void *, int, const char *);
-
-static callback_fn
-as_callback(log_fn fn)
-{
-	callback_fn out;
-
-	memcpy(&out, &fn, sizeof(out));
-	return out;
-}
 
 static bool
 cyrus_open(const struct authn_settings *s, struct buf *reason)
@@ -64,8 +28,7 @@ cyrus_open(const struct authn_settings *s, struct buf *reason)
 	int n = SASL_OK;
 
 	settings = s;
-	callbacks[0] =
-	    (sasl_callback_t){SASL_CB_LOG, as_callback(on_log), NULL};
+	callbacks[0] = cyrus_log_callback();
 	callbacks[1] = (sasl_callback_t){SASL_CB_LIST_END, NULL, NULL};
 	if (*path)
 		n = sasl_set_path(SASL_PATH_TYPE_CONFIG, path);
@@ -81,36 +44,10 @@ cyrus_open(const struct authn_settings *s, struct buf *reason)
 	return n == SASL_OK;
 }
 
-static unsigned
-library_flags(const struct authn_policy *p)
-{
-	static const struct {
-		unsigned ours, flag;
-	} avoid[] = {{MECH_PLAINTEXT, SASL_SEC_NOPLAINTEXT},
-		     {MECH_ACTIVE, SASL_SEC_NOACTIVE},
-		     {MECH_DICTIONARY, SASL_SEC_NODICTIONARY},
-		     {MECH_ANONYMOUS, SASL_SEC_NOANONYMOUS}},
-	  need[] = {{MECH_FORWARD_SECRECY, SASL_SEC_FORWARD_SECRECY},
-		    {MECH_MUTUAL_AUTH, SASL_SEC_MUTUAL_AUTH}};
-	unsigned out = 0;
-
-	for (size_t i = 0; i < sizeof(avoid) / sizeof(avoid[0]); i++)
-		if (p->avoid & avoid[i].ours)
-			out |= avoid[i].flag;
-	for (size_t i = 0; i < sizeof(need) / sizeof(need[0]); i++)
-		if (p->need & need[i].ours)
-			out |= need[i].flag;
-	return out;
-}
-
-/* SMTP carries no SASL security layer, hence maxbufsize 0. */
 static sasl_conn_t *
 new_connection(const struct authn_client *c)
 {
-	sasl_security_properties_t props = {
-	    .max_ssf = 0,
-	    .security_flags = library_flags(&c->policy),
-	};
+	sasl_security_properties_t props = cyrus_properties(&c->policy);
 	const char *realm = *settings->realm ? settings->realm : NULL;
 	sasl_conn_t *conn = NULL;
 	int n;

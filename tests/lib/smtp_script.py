@@ -7,7 +7,8 @@
     server.stop()
 
 What may be scripted, by stage: banner ehlo helo lhlo mail rcpt data eod rset
-noop vrfy quit. A value is
+noop vrfy quit, and auth, which is unknown by default: asked for the command and
+for each line that follows a 334. A value is
 
     "250 text"            the reply; lines separated by LF
     DROP                  close the connection instead
@@ -278,8 +279,11 @@ class SmtpScript:
             line = raw.rstrip(b"\r").decode("latin-1")
             session.commands.append(line)
             verb = line.split(" ")[0].split(":")[0].lower()
+            if code == 334:
+                verb = "auth"
             if verb not in self.stages or verb in ("banner", "eod"):
                 client.sendall(b"502 5.5.2 Error: command not recognized\r\n")
+                code = 502
                 continue
             code = self._answer(client, verb, session, line)
             if not code:

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* mtasts - MTA-STS policies of other domains, and what is reported to them
+ * about TLS. See mta-sts(8). */
+#include "lib/service/service.h"
+#include "smtp/mtasts_client.h"
+#include "smtp/mtasts_policy.h"
+#include "smtp/mtasts_report.h"
+
+static void
+start(struct event_base *base)
+{
+	mtasts_policy_start(base);
+	mtasts_report_start(base);
+}
+
+static void
+stop(void)
+{
+	mtasts_report_flush();
+	service_exit(0);
+}
+
+/* Nothing to do: settings are read when they are needed. But a successor
+ * beside this process would count sessions a second time. */
+static void
+reload(void)
+{
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct service def = {
+	    .name = "mtasts",
+	    .model = SERVICE_EVENT,
+	    .flags = SERVICE_SINGLE,
+	    .event_start = start,
+	    .event_client = mtasts_client_new,
+	    .event_reload = reload,
+	    .event_stop = stop,
+	};
+
+	return service_main(argc, argv, &def);
+}

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+#include "lib/addr/addr.h"
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/dns/dns_async.h"
@@ -225,22 +226,27 @@ count(const struct ipc_msg *msg, struct report_domain *d)
 {
 	int64_t type = ipc_num(msg, A_KIND, -1);
 	int64_t result = ipc_num(msg, A_RESULT, -1);
-	struct strvec strings = STRVEC_INIT, mx = STRVEC_INIT;
-	struct report_policy *p;
+	struct report_policy like = {.ok = 0}, *p;
 
 	if (type < TLSRPT_NO_POLICY || type >= TLSRPT_POLICY_COUNT ||
 	    result < TLSRPT_SUCCESS || result >= TLSRPT_RESULT_COUNT)
 		return;
-	collect(msg, A_RR, &strings);
-	collect(msg, A_PATTERN, &mx);
-	p = report_policy_get(&reports.today, d, (enum tlsrpt_policy_type)type,
-			      &strings, &mx);
+	like.type = (enum tlsrpt_policy_type)type;
+	like.domain = ipc_dup(msg, A_SITE);
+	if (!addr_valid_hostname(span_of(like.domain))) {
+		free(like.domain);
+		like.domain = mem_strdup(d->name);
+	}
+	collect(msg, A_RR, &like.strings);
+	collect(msg, A_PATTERN, &like.mx);
+	p = report_policy_get(&reports.today, d, &like);
 	if (p && result == TLSRPT_SUCCESS)
 		p->ok++;
 	else if (p)
 		count_failure(msg, (enum tlsrpt_result)result, p);
-	strvec_free(&strings);
-	strvec_free(&mx);
+	strvec_free(&like.strings);
+	strvec_free(&like.mx);
+	free(like.domain);
 }
 
 void

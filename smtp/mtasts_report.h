@@ -42,6 +42,7 @@ struct report_detail {
 
 struct report_policy {
 	enum tlsrpt_policy_type type;
+	char *domain; /* where it is */
 	struct strvec strings, mx;
 	int64_t ok, failed;
 	struct report_detail *details;
@@ -83,13 +84,11 @@ void report_day_close(struct report_day *day);
 /* NULL: there are too many. */
 struct report_domain *report_domain_get(struct report_day *day,
 					struct span name);
-/* The policy that looks like this; lists as of the message. NULL: there are
- * too many. */
+/* The policy that looks like this one, which is borrowed and whose counts do
+ * not matter. NULL: there are too many. */
 struct report_policy *report_policy_get(struct report_day *day,
 					struct report_domain *d,
-					enum tlsrpt_policy_type type,
-					const struct strvec *strings,
-					const struct strvec *mx);
+					const struct report_policy *like);
 /* Add count failures of this kind. The texts of like are borrowed. */
 void report_failed(struct report_day *day, struct report_policy *p,
 		   const struct report_detail *like);

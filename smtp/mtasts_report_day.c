@@ -31,6 +31,7 @@ domain_free(void *value)
 		free(p->details);
 		strvec_free(&p->strings);
 		strvec_free(&p->mx);
+		free(p->domain);
 	}
 	free(d->name);
 	free(d);
@@ -90,23 +91,26 @@ copy_list(struct report_day *day, struct strvec *to, const struct strvec *from)
 
 struct report_policy *
 report_policy_get(struct report_day *day, struct report_domain *d,
-		  enum tlsrpt_policy_type type, const struct strvec *strings,
-		  const struct strvec *mx)
+		  const struct report_policy *like)
 {
 	struct report_policy *p;
 
 	for (size_t i = 0; i < d->n; i++) {
 		p = &d->policies[i];
-		if (p->type == type && same_list(&p->strings, strings) &&
-		    same_list(&p->mx, mx))
+		if (p->type == like->type &&
+		    strcmp(p->domain, like->domain) == 0 &&
+		    same_list(&p->strings, &like->strings) &&
+		    same_list(&p->mx, &like->mx))
 			return p;
 	}
 	if (d->n >= REPORT_POLICIES_MAX || day->bytes > REPORT_BYTES_MAX)
 		return NULL;
 	p = &d->policies[d->n++];
-	*p = (struct report_policy){.type = type};
-	copy_list(day, &p->strings, strings);
-	copy_list(day, &p->mx, mx);
+	*p = (struct report_policy){.type = like->type};
+	p->domain = mem_strdup(like->domain);
+	day->bytes += strlen(p->domain);
+	copy_list(day, &p->strings, &like->strings);
+	copy_list(day, &p->mx, &like->mx);
 	return p;
 }
 

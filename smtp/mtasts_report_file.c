@@ -35,7 +35,7 @@ report_files_open(void)
  *
  *	tlsrpt 1 BEGIN
  *	domain NAME WISH
- *	policy TYPE OK
+ *	policy TYPE OK DOMAIN
  *	string TEXT		of the policy above, as often as there are
  *	mx PATTERN
  *	failed RESULT COUNT CLIENT SERVER MX REASON
@@ -56,8 +56,8 @@ or_dash(const char *s)
 static void
 put_policy(const struct report_policy *p, struct buf *out)
 {
-	buf_printf(out, "policy %s %lld\n", tlsrpt_policy_name(p->type),
-		   (long long)p->ok);
+	buf_printf(out, "policy %s %lld %s\n", tlsrpt_policy_name(p->type),
+		   (long long)p->ok, p->domain);
 	for (size_t i = 0; i < p->strings.n; i++)
 		buf_printf(out, "string %s\n", p->strings.v[i]);
 	for (size_t i = 0; i < p->mx.n; i++)
@@ -104,9 +104,7 @@ struct loading {
 	struct report_domain *domain;
 	/* The policy is looked for when all of it is known. */
 	bool in_policy;
-	enum tlsrpt_policy_type type;
-	int64_t ok;
-	struct strvec strings, mx;
+	struct report_policy like;
 	struct report_policy *policy;
 };
 
@@ -154,24 +152,28 @@ take_policy(struct loading *l)
 	l->in_policy = false;
 	if (!l->domain)
 		return false;
-	l->policy =
-	    report_policy_get(l->day, l->domain, l->type, &l->strings, &l->mx);
+	l->policy = report_policy_get(l->day, l->domain, &l->like);
 	if (l->policy)
-		l->policy->ok += l->ok;
-	strvec_reset(&l->strings);
-	strvec_reset(&l->mx);
+		l->policy->ok += l->like.ok;
+	strvec_reset(&l->like.strings);
+	strvec_reset(&l->like.mx);
 	return l->policy;
 }
 
 static bool
 load_policy(struct loading *l, struct span rest)
 {
-	struct span type;
+	struct span type, domain;
 
 	l->policy = NULL;
+	if (!word_of(&rest, &type) ||
+	    !tlsrpt_policy_parse(type, &l->like.type) ||
+	    !number_of(&rest, &l->like.ok) || !word_of(&rest, &domain))
+		return false;
+	free(l->like.domain);
+	l->like.domain = mem_strndup(domain.data, domain.len);
 	l->in_policy = true;
-	return word_of(&rest, &type) && tlsrpt_policy_parse(type, &l->type) &&
-	       number_of(&rest, &l->ok);
+	return true;
 }
 
 static bool
@@ -206,13 +208,13 @@ load_line(struct loading *l, struct span line)
 		return false;
 	line = span_from(line, 1);
 	if (l->in_policy && span_equal_cstr(word, "string")) {
-		if (l->strings.n < TLSRPT_STRINGS_MAX)
-			strvec_add_span(&l->strings, line);
+		if (l->like.strings.n < TLSRPT_STRINGS_MAX)
+			strvec_add_span(&l->like.strings, line);
 		return true;
 	}
 	if (l->in_policy && span_equal_cstr(word, "mx")) {
-		if (l->mx.n < TLSRPT_STRINGS_MAX)
-			strvec_add_span(&l->mx, line);
+		if (l->like.mx.n < TLSRPT_STRINGS_MAX)
+			strvec_add_span(&l->like.mx, line);
 		return true;
 	}
 	if (!take_policy(l))
@@ -242,8 +244,9 @@ load(struct report_day *day, struct span text)
 	while (ok && span_next_token(&text, "\n", &line))
 		ok = load_line(&l, line);
 	ok = take_policy(&l) && ok;
-	strvec_free(&l.strings);
-	strvec_free(&l.mx);
+	strvec_free(&l.like.strings);
+	strvec_free(&l.like.mx);
+	free(l.like.domain);
 	return ok;
 }
 
@@ -324,15 +327,14 @@ put_detail(struct buf *out, const struct report_detail *d)
 }
 
 static void
-put_report_policy(struct buf *out, const struct report_domain *d,
-		  const struct report_policy *p)
+put_report_policy(struct buf *out, const struct report_policy *p)
 {
 	buf_append_cstr(out, "{\"policy\":{");
 	put_text(out, "policy-type", tlsrpt_policy_name(p->type));
 	if (p->strings.n)
 		put_list(out, "policy-string", &p->strings);
 	buf_append_byte(out, ',');
-	put_text(out, "policy-domain", d->name);
+	put_text(out, "policy-domain", p->domain);
 	if (p->mx.n)
 		put_list(out, "mx-host", &p->mx);
 	buf_printf(out,
@@ -372,7 +374,7 @@ report_put_json(const struct report_day *day, const struct report_domain *d,
 	for (size_t i = 0; i < d->n; i++) {
 		if (i)
 			buf_append_byte(out, ',');
-		put_report_policy(out, d, &d->policies[i]);
+		put_report_policy(out, &d->policies[i]);
 	}
 	buf_append_cstr(out, "]}\n");
 	free(contact);

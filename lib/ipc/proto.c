@@ -179,7 +179,7 @@ static const struct msg_def msgs[MSG_TYPE_COUNT] = {
     [MSG_TLS_RESULT] = {"tls_result",
 			RULES(REQ(A_NAME), REQ(A_KIND), REQ(A_RESULT),
 			      OPT(A_REASON), OPT(A_MTA), OPT(A_CLIENT_ADDR),
-			      OPT(A_SERVER_ADDR), MANY(A_RR),
+			      OPT(A_SERVER_ADDR), OPT(A_SITE), MANY(A_RR),
 			      MANY(A_PATTERN)),
 			0},
     [MSG_AS_USER_MESSAGE] = {"as_user_message",

@@ -205,6 +205,7 @@ tell(const struct tlsrpt_session *s)
 		ipc_put_cstr(&telling.ipc, A_NAME, s->domain);
 		ipc_put_num(&telling.ipc, A_KIND, s->type);
 		ipc_put_num(&telling.ipc, A_RESULT, s->result);
+		put_text(A_SITE, s->policy_domain);
 		put_text(A_REASON, s->reason);
 		put_text(A_MTA, s->mx_host);
 		put_text(A_CLIENT_ADDR, s->client_addr);

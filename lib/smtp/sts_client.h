@@ -45,7 +45,8 @@ void sts_answer_free(struct sts_answer *a);
 
 /* One TLS session, or the attempt at one. Strings may be NULL. */
 struct tlsrpt_session {
-	const char *domain; /* the policy domain */
+	const char *domain; /* that mail went to: asks for reports, or not */
+	const char *policy_domain; /* where the policy is, when elsewhere */
 	enum tlsrpt_policy_type type;
 	const struct strvec *strings; /* of the policy; NULL: none */
 	const struct strvec *mx;      /* its patterns; NULL: none */

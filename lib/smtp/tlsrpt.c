@@ -99,8 +99,10 @@ tlsrpt_parse_record(struct span text, struct strvec *uris)
 		if (field.len == 0)
 			continue;
 		eq = span_find(field, '=');
-		if (eq <= 0)
+		if (eq <= 0) {
+			strvec_reset(uris);
 			return false;
+		}
 		if (uris->n == 0 &&
 		    span_equal_cstr(span_make(field.data, (size_t)eq), "rua"))
 			add_uris(span_from(field, (size_t)eq + 1), uris);

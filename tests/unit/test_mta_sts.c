@@ -198,6 +198,7 @@ test_tlsrpt_record(void **state)
 	tlsrpt("v=TLSRPTv1; rua=", 0, NULL);
 	tlsrpt("v=TLSRPTv1; junk; rua=mailto:a@b", 0, NULL);
 	tlsrpt("v=TLSRPTv1;", 0, NULL);
+	tlsrpt("v=TLSRPTv1; rua=mailto:a@b; junk", 0, NULL);
 	tlsrpt("v=TLSRPTv2; rua=mailto:a@b", 0, NULL);
 	tlsrpt("rua=mailto:a@b; v=TLSRPTv1;", 0, NULL);
 }

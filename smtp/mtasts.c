@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mtasts - MTA-STS policies of other domains, and what is reported to them
- * about TLS. See mta-sts(8). */
+ * about TLS. See mtasts(8). */
 #include "lib/service/service.h"
 #include "smtp/mtasts_client.h"
 #include "smtp/mtasts_policy.h"

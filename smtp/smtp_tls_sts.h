@@ -22,9 +22,9 @@ enum smtp_tls_outcome {
 					 result->verify_error, error */
 };
 
-/* result is NULL when there was no handshake. */
+/* result is NULL when there was no handshake, stream when it is closed. */
 void smtp_tls_sts_report(const struct smtp_tls_target *t,
-			 const struct smtp_tls_policy *p,
+			 const struct smtp_tls_policy *p, struct stream *stream,
 			 enum smtp_tls_outcome outcome,
 			 const struct tls_client_result *result);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sts_client - what delivery agents ask and tell the service mta-sts
- * (mta-sts(8)) over private/mta-sts.
+ * (mtasts(8)) over private/mta-sts.
  */
 #ifndef LIB_SMTP_STS_CLIENT_H
 #define LIB_SMTP_STS_CLIENT_H

@@ -1,133 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The service that knows MTA-STS policies and counts results of TLS."""
-import json
 import os
-import re
-import struct
 import threading
 import time
 
 import pytest
 
 import tls_ca
-from buildtree import PATIENCE
-from daemon import Box
-from dns_server import DnsServer
-from ipc_frames import ATTRS, Ipc
-from sts_host import StsHost, policy
-
-NONE, TESTING, ENFORCE = range(3)
-NO_POLICY, CACHED, FETCHED = range(3)
-(SUCCESS, NO_STARTTLS, MISMATCH, EXPIRED, NOT_TRUSTED, VALIDATION, TLSA,
- DNSSEC, DANE, FETCH_ERROR, POLICY_INVALID, WEBPKI) = range(12)
-DAY = 86400
-
-DOMAINS = ["a.example", "b.example", "c.example", "d.example", "e.example",
-           "xn--bcher-kva.example"]
-
-
-class World:
-    def __init__(self, path, main=None):
-        self.ca = tls_ca.folder()
-        self.host = StsHost(self.ca, DOMAINS)
-        self.dns = DnsServer().start()
-        self.zone = {}
-        self.box = Box(path, dict({
-            "postrider_resolver_servers": f"127.0.0.1@{self.dns.port}",
-            "postrider_mta_sts_ca_file": f"{self.ca}/ca.pem",
-            "postrider_mta_sts_port": str(self.host.port),
-            "inet_protocols": "ipv4"}, **(main or {})))
-        self.cache = os.path.join(self.box.path, "data/mta_sts")
-        self.reports = os.path.join(self.box.path, "data/tlsrpt")
-        self.box.start("resolver", "private/resolver")
-        self.start()
-
-    def start(self):
-        self.box.start("mtasts", "private/mta-sts")
-        self.ipc = self.connect()
-        self.serial = 0
-
-    def end(self):
-        self.ipc.close()
-        assert self.box.end("private/mta-sts") == 0
-
-    def restart(self):
-        self.end()
-        self.start()
-
-    def connect(self):
-        return Ipc(self.box.connect("private/mta-sts"))
-
-    def announce(self, domain, policy_id="1", addr="127.0.0.1"):
-        """TXT record and address; None: there is none."""
-        self.zone[domain] = ""
-        if policy_id is not None:
-            self.zone[domain] += (f"ttl=0 _mta-sts.{domain} TXT v=STSv1; "
-                                  f"id={policy_id};\n")
-        if addr is not None:
-            self.zone[domain] += f"ttl=0 mta-sts.{domain} A {addr}\n"
-        self.publish()
-
-    def publish(self, domain=None, text=None):
-        if domain:
-            self.zone[domain] = text
-        self.dns.set("\n".join(self.zone.values()))
-
-    def send(self, domain, ipc=None):
-        self.serial += 1
-        (ipc or self.ipc).send("MSG_STS_QUERY", {
-            "A_SERIAL": self.serial, "A_NAME": domain})
-        return self.serial
-
-    def receive(self, ipc=None):
-        ipc = ipc or self.ipc
-        length = ipc._read(4)
-        body = ipc._read(struct.unpack("<I", length)[0])
-        one = Ipc(None)
-        one.data = length + body
-        kind, attrs = one.recv()
-        assert kind == "MSG_STS_POLICY"
-        at, mx = 4, []
-        for _ in range(struct.unpack_from("<HH", body)[1]):
-            attr, size = struct.unpack_from("<HI", body, at)
-            if attr == ATTRS["A_PATTERN"]:
-                mx.append(body[at + 6:at + 6 + size].decode())
-            at += 6 + size
-        attrs["mx"] = mx
-        return attrs
-
-    def ask(self, domain):
-        """(mode, source, failure), attributes"""
-        serial = self.send(domain)
-        got = self.receive()
-        assert got["A_SERIAL"] == serial
-        return (got["A_MODE"], got["A_STATUS"], got["A_RESULT"]), got
-
-    def cached(self, domain):
-        with open(os.path.join(self.cache, domain), encoding="ascii") as f:
-            return f.read()
-
-    def age(self, domain, seconds):
-        """Make a cached policy older; the service does not run."""
-        text = re.sub(r"^fetched: (\d+)",
-                      lambda m: f"fetched: {int(m[1]) - seconds}",
-                      self.cached(domain))
-        with open(os.path.join(self.cache, domain), "w",
-                  encoding="ascii", newline="") as f:
-            f.write(text)
-
-    def stop(self):
-        self.ipc.close()
-        self.box.stop()
-        self.host.stop()
-        self.dns.stop()
-
-
-def wait_for(what, *args):
-    deadline = time.time() + 20 * PATIENCE
-    while not what(*args):
-        assert time.time() < deadline
-        time.sleep(0.02)
+from sts_host import policy
+from sts_world import (
+    CACHED, DAY, ENFORCE, EXPIRED, FETCH_ERROR, FETCHED, NO_POLICY,
+    NO_STARTTLS, NONE, NOT_TRUSTED, POLICY_INVALID, SUCCESS, TESTING, TLSA,
+    WEBPKI, World, avoid_midnight, day_before, read_reports, state, wait_for)
 
 
 @pytest.fixture
@@ -365,29 +249,6 @@ def result(world, domain, kind, what, strings=(), mx=(), **more):
     world.ipc.send("MSG_TLS_RESULT", attrs)
 
 
-def state(world):
-    with open(os.path.join(world.reports, "state"), encoding="utf-8") as f:
-        return f.read()
-
-
-def day_before(world):
-    """Turn the counts of today into those of yesterday; returns its begin."""
-    text = state(world)
-    begin = int(re.match(r"tlsrpt 1 (\d+)\n", text)[1])
-    with open(os.path.join(world.reports, "state"), "w",
-              encoding="utf-8") as f:
-        f.write(text.replace(f"tlsrpt 1 {begin}\n",
-                             f"tlsrpt 1 {begin - DAY}\n", 1))
-    return begin - DAY
-
-
-def avoid_midnight():
-    """The counts of a test belong to one day."""
-    left = DAY - time.time() % DAY
-    if left < 60 * PATIENCE:
-        time.sleep(left + 1)
-
-
 def test_reports(world):
     avoid_midnight()
     world.publish("r", "_smtp._tls.a.example TXT v=TLSRPTv1; "
@@ -436,10 +297,7 @@ def test_reports(world):
     assert sorted(files) == [f"client.example.com!{d}.example!{begin}!{end}"
                              ".json" for d in "ab"]
     assert len(os.listdir(world.reports)) == 4
-    got = {}
-    for name in files:
-        with open(os.path.join(world.reports, name), encoding="utf-8") as f:
-            got[name.split("!")[1]] = json.load(f)
+    got = read_reports(world)
     day = time.strftime("%Y-%m-%d", time.gmtime(begin))
     assert got["a.example"] == {
         "organization-name": "example.com",

@@ -314,6 +314,10 @@ on_txt(void *arg, const struct dns_answer *answer)
 
 	l->txt = NULL;
 	if (answer->status == DNS_RETRY) {
+		if (!e || mtasts_cache_ttl(e) == 0)
+			mtasts_cache_failed(mtasts_cache_get(l->domain),
+					    span_of(""), TLSRPT_STS_FETCH_ERROR,
+					    buf_cstr(&answer->reason));
 		end_without(l, TLSRPT_STS_FETCH_ERROR,
 			    buf_cstr(&answer->reason));
 		return;
@@ -412,10 +416,15 @@ mtasts_policy_ask(struct span domain, mtasts_policy_fn fn, void *arg)
 	struct buf name = BUF_INIT;
 	struct mtasts_waiter *w = NULL;
 	struct sts_answer a = STS_ANSWER_INIT;
+	const struct sts_entry *e;
 	struct lookup *l;
 
 	if (!normalise(domain, &name))
 		answer_none(fn, arg, TLSRPT_SUCCESS, "not a domain name");
+	else if ((e = mtasts_cache_find(buf_cstr(&name))) &&
+		 mtasts_cache_ttl(e) == 0 && failed_lately(e, ""))
+		/* Nobody waits for broken name servers again and again. */
+		answer_none(fn, arg, e->failure, e->reason);
 	else if ((l = find_lookup(buf_cstr(&name))))
 		w = wait_for(l, fn, arg);
 	else if (cached_answer(buf_cstr(&name), &a))

@@ -81,6 +81,11 @@ def test_no_policy(world):
     assert world.ask("b.example")[0] == (ENFORCE, FETCHED, SUCCESS)
     world.publish("c.example", "_mta-sts.c.example SERVFAIL\n")
     assert world.ask("c.example")[0] == (NONE, NO_POLICY, FETCH_ERROR)
+    # Nobody waits for the next time-out.
+    world.publish("c.example", "_mta-sts.c.example DROP\n")
+    start = time.monotonic()
+    assert world.ask("c.example")[0] == (NONE, NO_POLICY, FETCH_ERROR)
+    assert time.monotonic() - start < 4
 
 
 def test_policy_host_fails(world):

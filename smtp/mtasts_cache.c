@@ -23,6 +23,7 @@ enum {
 	DAY = 86400,
 };
 
+static const char head_domain[] = "domain: ";
 static const char head_fetched[] = "fetched: ";
 static const char head_id[] = "id: ";
 
@@ -153,7 +154,10 @@ read_policy(struct sts_entry *e, struct mta_sts_policy *policy)
 		goto out;
 	}
 	rest = buf_span(&text);
-	ok = cut_line(&rest, head_fetched, &value) &&
+	/* A file under a temporary name is nobody's policy. */
+	ok = cut_line(&rest, head_domain, &value) &&
+	     span_equal_cstr(value, e->domain) &&
+	     cut_line(&rest, head_fetched, &value) &&
 	     num_parse(value, 1, INT64_MAX / 2, &e->fetched) &&
 	     cut_line(&rest, head_id, &id) && id.len <= MTA_STS_ID_MAX &&
 	     mta_sts_parse_policy(rest, policy, &reason);
@@ -192,8 +196,8 @@ mtasts_cache_store(struct sts_entry *e, struct span id, int64_t max_age,
 	e->max_age = max_age;
 	e->failed = 0;
 	snprintf(e->id, sizeof(e->id), "%.*s", SPAN_ARG(id));
-	buf_printf(&out, "%s%lld\n%s%s\n", head_fetched, (long long)e->fetched,
-		   head_id, e->id);
+	buf_printf(&out, "%s%s\n%s%lld\n%s%s\n", head_domain, e->domain,
+		   head_fetched, (long long)e->fetched, head_id, e->id);
 	buf_append_span(&out, text);
 	if (!fs_replace(path, out.data, out.len, 0600)) {
 		log_warn("write %s: %m", path);

@@ -2,7 +2,7 @@
 /*
  * mtasts_cache - MTA-STS policies that outlive the process: a file for each
  * domain below data_directory/mta_sts, with the policy as it was fetched
- * behind two lines of ours. What is in memory is an index without policies.
+ * behind three lines of ours. What is in memory is an index without policies.
  *
  * Where the folder cannot be used (a warning) nothing is kept.
  */

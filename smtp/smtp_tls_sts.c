@@ -17,6 +17,8 @@ enum {
 	ANSWER_USEC = 10 * 1000000,
 };
 
+static const char not_in_policy[] = "mail exchanger is not in the policy";
+
 /* The last answer, for the other hosts of the domain. */
 static struct {
 	char *domain;
@@ -101,25 +103,39 @@ fill_in(const struct smtp_tls_target *t, const struct smtp_tls_policy *p,
 	};
 }
 
-/* There will be no connection that could be reported. */
 static bool
-not_allowed(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
+wants_report(const struct smtp_tls_target *t)
+{
+	return conf->smtp_tlsrpt_enable && !t->lmtp && t->dest->mx;
+}
+
+void
+smtp_tls_sts_report_refused(const struct smtp_tls_target *t,
+			    const struct smtp_tls_policy *p,
+			    enum tlsrpt_result result, const char *reason)
 {
 	struct tlsrpt_session s;
 
-	if (conf->smtp_tlsrpt_enable) {
-		fill_in(t, p, &s);
-		s.result = TLSRPT_VALIDATION_FAILURE;
-		s.reason = "mail exchanger is not in the policy";
-		tlsrpt_send(&s);
-	}
+	if (!wants_report(t))
+		return;
+	fill_in(t, p, &s);
+	s.result = result;
+	s.reason = reason;
+	tlsrpt_send(&s);
+}
+
+static bool
+not_allowed(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
+{
+	smtp_tls_sts_report_refused(t, p, TLSRPT_VALIDATION_FAILURE,
+				    not_in_policy);
 	why_set(&p->why, "4.7.5",
 		"the MTA-STS policy of %s does not allow mail exchanger %s",
 		t->dest->host, t->addr->host);
 	return false;
 }
 
-/* A host of its own certificate, by the authorities of the web. */
+/* A certificate for the host's own name, by an authority of the web. */
 static void
 enforce(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
 {
@@ -138,6 +154,7 @@ smtp_tls_sts_apply(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
 	const char *domain = t->dest->host;
 
 	if (t->lmtp || !t->dest->mx || !conf->postrider_mta_sts ||
+	    p->origin == SMTP_TLS_MAPS || p->origin == SMTP_TLS_PER_SITE ||
 	    (p->level != TLS_CLIENT_MAY && p->level != TLS_CLIENT_ENCRYPT))
 		return true;
 	if (!ask(domain)) {
@@ -203,7 +220,7 @@ audit(const struct smtp_tls_target *t, struct stream *stream,
 
 	if (!mta_sts_allows(s->mx, t->addr->host)) {
 		s->result = TLSRPT_VALIDATION_FAILURE;
-		s->reason = "mail exchanger is not in the policy";
+		s->reason = not_in_policy;
 	} else if (s->result == TLSRPT_SUCCESS && ssl &&
 		   !SSL_session_reused(ssl)) {
 		error = tls_webpki_check(ssl, t->addr->host);
@@ -242,9 +259,8 @@ smtp_tls_sts_report(const struct smtp_tls_target *t,
 	char addr[SOCK_TEXT_MAX];
 	struct tlsrpt_session s;
 
-	if (!conf->smtp_tlsrpt_enable || t->lmtp || !t->dest->mx ||
-	    (conf->smtp_tlsrpt_skip_reused_handshakes && result &&
-	     result->facts.reused))
+	if (!wants_report(t) || (conf->smtp_tlsrpt_skip_reused_handshakes &&
+				 result && result->facts.reused))
 		return;
 	fill_in(t, p, &s);
 	if (stream && sock_local(stream->in_fd, &local)) {

@@ -112,7 +112,7 @@ class World:
         """Make a cached policy older; the service does not run."""
         text = re.sub(r"^fetched: (\d+)",
                       lambda m: f"fetched: {int(m[1]) - seconds}",
-                      self.cached(domain))
+                      self.cached(domain), flags=re.M)
         with open(os.path.join(self.cache, domain), "w",
                   encoding="ascii", newline="") as f:
             f.write(text)

@@ -184,12 +184,13 @@ def test_expired_and_refreshed(world):
     world.age("c.example", 7000)
     with open(os.path.join(world.cache, "c.example"), "a") as f:
         f.write("broken\n")
-    for name in ("d.example.tmp..1", "d.example"):
-        open(os.path.join(world.cache, name), "w").close()
+    open(os.path.join(world.cache, "d.example"), "w").close()
+    with open(os.path.join(world.cache, "b.example.museum"), "w") as f:
+        f.write(world.cached("b.example"))
     world.host.set("a.example", {"status": 500})
     world.host.set("b.example", policy("testing", ["new.b.example"]))
     world.start()
-    assert not os.path.exists(os.path.join(world.cache, "d.example"))
+    assert sorted(os.listdir(world.cache)) == ["b.example"]
     # Too old, and no other to be had.
     assert world.ask("a.example")[0] == (NONE, NO_POLICY, FETCH_ERROR)
     # Old enough to be fetched again, which nobody waits for.

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """MTA-STS and TLSRPT in the SMTP client: policy host, name server and mail
 exchangers are scripted, the queue manager is played."""
+import os
 import socket
 import ssl
 import subprocess
 
 import pytest
 
+import postrider
 import tls_ca
 from smtp_agent import AgentTalk
 from smtp_script import SmtpScript
@@ -307,3 +309,38 @@ def test_default(tmp_path, client):
         [f"{world.box.build}/sbin/postconf", "-d", "-h", "postrider_mta_sts"],
         check=True, capture_output=True, text=True).stdout.strip()
     assert dflt == ("${{$smtp_tls_security_level} == {dane} ? {yes} : {no}}")
+
+
+def test_in_an_instance(client):
+    """Started by master without a line, as the mail owner; the client may be
+    in a chroot."""
+    world = client()
+    world.announce("a.example")
+    world.host.set("a.example", policy("enforce", ["mx1.a.example"]))
+    server = world.mx("mx1.a.example")
+    chroot = "y" if os.geteuid() == 0 else "n"
+    with postrider.Instance(main=dict(
+            MAIN, smtp_dns_support_level="enabled", smtp_host_lookup="dns",
+            smtp_tcp_port=world.mx_port, relayhost="",
+            postrider_resolver_servers=f"127.0.0.1@{world.dns.port}",
+            postrider_mta_sts_ca_file=f"{world.ca}/ca.pem",
+            postrider_mta_sts_port=world.host.port), master={
+                "smtp unix": f"smtp unix - - {chroot} - - smtp"}) as mta:
+        mta.sendmail("x@a.example", "Subject: 1\n\n1\n")
+        mta.wait_log("status=sent")
+        assert "MTA-STS policy of a.example: id=1, mode=enforce" in mta.log()
+        kept = os.stat(os.path.join(mta.data, "mta_sts/a.example"))
+        assert kept.st_uid == os.stat(mta.data).st_uid
+        assert kept.st_mode & 0o777 == 0o600
+        # It goes on at a reload, and keeps its policies when it starts again.
+        before = mta.pids("mtasts")
+        mta.reload()
+        assert mta.pids("mtasts") == before and len(before) == 1
+        mta.stop()
+        assert os.path.exists(os.path.join(mta.data, "tlsrpt/state"))
+        world.host.stop()
+        world.publish("a.example", "")
+        mta.start()
+        mta.sendmail("x@a.example", "Subject: 2\n\n2\n")
+        mta.wait_log("status=sent", count=2)
+    assert tls_of(server) == [True, True]

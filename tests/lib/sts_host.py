@@ -14,6 +14,7 @@ threading.Event that the answer waits for).
 """
 import http.server
 import os
+import socket
 import ssl
 import threading
 
@@ -68,6 +69,10 @@ class _Server(http.server.ThreadingHTTPServer):
         pass
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 class StsHost:
     def __init__(self, folder, domains, host="127.0.0.1", port=0):
         self.folder = folder
@@ -78,7 +83,8 @@ class StsHost:
                          names=["mta-sts." + d for d in domains])
         self.context = self._context("sts")
         self.context.sni_callback = self._choose
-        self.server = _Server((host, port), _Handler)
+        self.server = (_Server6 if ":" in host else _Server)((host, port),
+                                                             _Handler)
         self.server.owner = self
         self.host = host
         self.port = self.server.server_address[1]

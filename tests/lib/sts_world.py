@@ -28,9 +28,9 @@ DOMAINS = ["a.example", "b.example", "c.example", "d.example", "e.example",
 
 
 class World:
-    def __init__(self, path, main=None):
+    def __init__(self, path, main=None, host="127.0.0.1"):
         self.ca = tls_ca.folder()
-        self.host = StsHost(self.ca, DOMAINS)
+        self.host = StsHost(self.ca, DOMAINS, host)
         self.dns = DnsServer().start()
         self.zone = {}
         self.box = Box(path, dict({

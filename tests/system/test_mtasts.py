@@ -172,6 +172,21 @@ def test_retry_time(tmp_path):
         world.stop()
 
 
+def test_ipv6(tmp_path):
+    try:
+        world = World(tmp_path, {"inet_protocols": "all"}, "::1")
+    except OSError as err:
+        pytest.skip(f"no IPv6 here: {err}")
+    try:
+        world.publish("a.example", "_mta-sts.a.example TXT v=STSv1; id=1\n"
+                      "mta-sts.a.example AAAA ::1\n"
+                      "mta-sts.a.example A 127.0.0.99\n")
+        world.host.set("a.example", policy("testing", ["mx.a.example"]))
+        assert world.ask("a.example")[0] == (TESTING, FETCHED, SUCCESS)
+    finally:
+        world.stop()
+
+
 def test_expired_and_refreshed(world):
     for domain, age in (("a.example", 7200), ("b.example", 2 * DAY),
                         ("c.example", 7200)):

@@ -427,7 +427,7 @@ bool
 smtp_tls_policy_same(const struct smtp_tls_policy *have,
 		     const struct smtp_tls_policy *want)
 {
-	return have->level == want->level &&
+	return have->level == want->level && have->web_pki == want->web_pki &&
 	       !strcmp(have->protocols, want->protocols) &&
 	       !strcmp(have->grade, want->grade) &&
 	       !strcmp(have->exclude, want->exclude) &&

@@ -322,6 +322,8 @@ session_key(const struct tls_client_wish *w, struct buf *out)
 		   w->exclude ? w->exclude : "",
 		   w->exclude_more ? w->exclude_more : "",
 		   w->sni ? w->sni : "");
+	if (w->authorities)
+		buf_append_cstr(&all, "authorities\n");
 	for (size_t i = 0; w->names && i < w->names->n; i++)
 		buf_printf(&all, "name %s\n", w->names->v[i]);
 	for (size_t i = 0; w->fingerprints && i < w->fingerprints->n; i++)
@@ -370,6 +372,12 @@ new_session(struct tls_context *t, const struct tls_client_wish *w)
 	if (w->sni && *w->sni && !SSL_set_tlsext_host_name(ssl, w->sni)) {
 		log_warn("%s: error setting SNI hostname to: %s", w->peer,
 			 w->sni);
+		tls_error_clear();
+		goto fail;
+	}
+	if (w->authorities &&
+	    !SSL_set1_verify_cert_store(ssl, w->authorities)) {
+		log_warn("%s: error setting authorities", w->peer);
 		tls_error_clear();
 		goto fail;
 	}

@@ -33,7 +33,9 @@ class Client(World):
         self.servers = []
         self.agents = 0
         self.mx_zone = ""
-        super().__init__(path, dict(MAIN, **(main or {})))
+        super().__init__(path, {
+            name: value.replace("PORT", str(self.mx_port))
+            for name, value in dict(MAIN, **(main or {})).items()})
         for name, hosts, ca in (
                 ("sts-mx", [f"mx{i}.{d}.example" for i in (1, 2)
                             for d in "abcde"], "ca"),
@@ -132,7 +134,7 @@ def test_enforce(client):
         "exchanger mx1.d.example")
     stranger = world.mx("mx1.e.example", cert="sts-mx-ca")
     assert world.deliver(talk, "e.example") == (
-        "4.7.5", "Server certificate not trusted")
+        "4.7.5", "Server certificate not verified")
     for server in (wrong, plain, other, stranger):
         assert server.messages == []
     assert len(right.messages) == 1
@@ -265,7 +267,7 @@ def test_expired_and_new_policies(client):
 
 
 def test_who_wins(client):
-    world = client({"smtp_tls_policy_maps": "inline:{a.example=may}"})
+    world = client({"smtp_tls_policy_maps": "inline:{a.example:PORT=may}"})
     for domain in ("a.example", "b.example"):
         world.announce(domain)
         world.host.set(domain, policy("enforce", ["mx.else.example"]))

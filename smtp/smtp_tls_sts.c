@@ -119,6 +119,9 @@ smtp_tls_sts_report_refused(const struct smtp_tls_target *t,
 	if (!wants_report(t))
 		return;
 	fill_in(t, p, &s);
+	/* Where records are missing, DANE is what was in force all the same. */
+	if (result >= TLSRPT_TLSA_INVALID && result <= TLSRPT_DANE_REQUIRED)
+		s.type = TLSRPT_TLSA;
 	s.result = result;
 	s.reason = reason;
 	tlsrpt_send(&s);

@@ -16,6 +16,7 @@
 #include "lib/tls/tls_params.h"
 #include "lib/tls/tls_stream.h"
 #include "lib/tls/tls_verify.h"
+#include "lib/tls/tls_webpki.h"
 
 enum {
 	/* Matching types of TLSA records: those of RFC 6698, and one of the
@@ -130,6 +131,8 @@ tls_client_watch(void)
 	watch_list(w, conf->smtp_tls_dkey_file);
 	watch_list(w, conf->smtp_tls_eccert_file);
 	watch_list(w, conf->smtp_tls_eckey_file);
+	if (conf->postrider_mta_sts)
+		watch_add(w, tls_webpki_file(conf->postrider_mta_sts_ca_file));
 	return w;
 }
 

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
 
 static const char *const bundles[] = {
     "/etc/ssl/certs/ca-certificates.crt",
@@ -14,11 +13,12 @@ static const char *const bundles[] = {
 };
 
 static X509_STORE *store;
-static const char *file = "";
 
-static const char *
-system_file(void)
+const char *
+tls_webpki_file(const char *ca_file)
 {
+	if (ca_file[0])
+		return ca_file;
 	for (size_t i = 0; i < sizeof(bundles) / sizeof(*bundles); i++)
 		if (access(bundles[i], R_OK) == 0)
 			return bundles[i];
@@ -28,9 +28,10 @@ system_file(void)
 void
 tls_webpki_open(const char *ca_file)
 {
+	const char *file = tls_webpki_file(ca_file);
+
 	if (store)
 		return;
-	file = mem_strdup(ca_file[0] ? ca_file : system_file());
 	store = X509_STORE_new();
 	if (!store)
 		log_fatal("out of memory");
@@ -38,12 +39,6 @@ tls_webpki_open(const char *ca_file)
 		log_warn("cannot read authorities from %s: no mail exchanger "
 			 "satisfies an MTA-STS policy",
 			 file);
-}
-
-const char *
-tls_webpki_file(void)
-{
-	return file;
 }
 
 X509_STORE *

@@ -15,8 +15,8 @@
  * is good then.
  */
 void tls_webpki_open(const char *ca_file);
-/* "" before tls_webpki_open(), else the file that is to be watched. */
-const char *tls_webpki_file(void);
+/* The file that tls_webpki_open() reads, which is to be watched. */
+const char *tls_webpki_file(const char *ca_file);
 
 /* For SSL_set1_verify_cert_store(): they take the place of the context's.
  * NULL: tls_webpki_open() was not called. */

@@ -107,7 +107,6 @@ cached_answer(const char *domain, struct sts_answer *a)
 		set_policy(a, &p, STS_CACHED);
 		a->ttl = (int)mtasts_cache_ttl(e);
 		buf_set_cstr(&a->id, e->id);
-		mtasts_cache_used(e);
 	}
 	mta_sts_policy_free(&p);
 	return ok;
@@ -186,8 +185,6 @@ on_fetched(void *arg, enum tlsrpt_result result, struct span text,
 	log_policy(l, &p);
 	e = mtasts_cache_get(l->domain);
 	mtasts_cache_store(e, span_of(l->id), p.max_age, text);
-	if (!LIST_EMPTY(&l->waiters))
-		mtasts_cache_used(e);
 	set_policy(&a, &p, STS_FETCHED);
 	a.ttl = (int)p.max_age;
 	buf_set_cstr(&a.id, l->id);
@@ -416,13 +413,16 @@ mtasts_policy_ask(struct span domain, mtasts_policy_fn fn, void *arg)
 	struct buf name = BUF_INIT;
 	struct mtasts_waiter *w = NULL;
 	struct sts_answer a = STS_ANSWER_INIT;
-	const struct sts_entry *e;
+	struct sts_entry *e = NULL;
 	struct lookup *l;
+	bool valid = normalise(domain, &name);
 
-	if (!normalise(domain, &name))
+	/* What is refreshed in the background is not used by that. */
+	if (valid && (e = mtasts_cache_find(buf_cstr(&name))))
+		mtasts_cache_used(e);
+	if (!valid)
 		answer_none(fn, arg, TLSRPT_SUCCESS, "not a domain name");
-	else if ((e = mtasts_cache_find(buf_cstr(&name))) &&
-		 mtasts_cache_ttl(e) == 0 && failed_lately(e, ""))
+	else if (e && mtasts_cache_ttl(e) == 0 && failed_lately(e, ""))
 		/* Nobody waits for broken name servers again and again. */
 		answer_none(fn, arg, e->failure, e->reason);
 	else if ((l = find_lookup(buf_cstr(&name))))

@@ -3,6 +3,7 @@
 
 #include <openssl/x509_vfy.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -26,6 +27,18 @@ static struct {
 	bool known;
 	struct sts_answer answer;
 } last = {.answer = STS_ANSWER_INIT};
+
+/* Was it looked up by MX? Hosts of SRV records, and those that are named, have
+ * no policy. */
+static bool
+by_mx(const struct smtp_tls_target *t)
+{
+	const struct dest *d = t->dest;
+
+	return !t->lmtp && d->mx && !conf->disable_dns_lookups &&
+	       strcasecmp(conf->smtp_dns_support_level, "disabled") != 0 &&
+	       !(d->service && conf_list_has(conf->use_srv_lookup, d->service));
+}
 
 /* ---- policies ---- */
 
@@ -106,7 +119,7 @@ fill_in(const struct smtp_tls_target *t, const struct smtp_tls_policy *p,
 static bool
 wants_report(const struct smtp_tls_target *t)
 {
-	return conf->smtp_tlsrpt_enable && !t->lmtp && t->dest->mx;
+	return conf->smtp_tlsrpt_enable && by_mx(t);
 }
 
 void
@@ -156,7 +169,7 @@ smtp_tls_sts_apply(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
 {
 	const char *domain = t->dest->host;
 
-	if (t->lmtp || !t->dest->mx || !conf->postrider_mta_sts ||
+	if (!by_mx(t) || !conf->postrider_mta_sts ||
 	    p->origin == SMTP_TLS_MAPS || p->origin == SMTP_TLS_PER_SITE ||
 	    (p->level != TLS_CLIENT_MAY && p->level != TLS_CLIENT_ENCRYPT))
 		return true;

@@ -28,11 +28,13 @@ DOMAINS = ["a.example", "b.example", "c.example", "d.example", "e.example",
 
 
 class World:
-    def __init__(self, path, main=None, host="127.0.0.1"):
+    def __init__(self, path, main=None, host="127.0.0.1", signer=None):
         self.ca = tls_ca.folder()
         self.host = StsHost(self.ca, DOMAINS, host)
-        self.dns = DnsServer().start()
+        self.dns = DnsServer(signer=signer).start()
         self.zone = {}
+        if signer:
+            self.publish("root", ". NS ns.example\n")
         self.box = Box(path, dict({
             "postrider_resolver_servers": f"127.0.0.1@{self.dns.port}",
             "postrider_mta_sts_ca_file": f"{self.ca}/ca.pem",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """MTA-STS and TLSRPT in the SMTP client: policy host, name server and mail
 exchangers are scripted, the queue manager is played."""
+import hashlib
 import os
 import socket
 import ssl
@@ -10,10 +11,12 @@ import pytest
 
 import postrider
 import tls_ca
+from dns_sign import Signer
 from smtp_agent import AgentTalk
 from smtp_script import SmtpScript
 from sts_host import policy
-from sts_world import World, avoid_midnight, day_before, read_reports
+from sts_world import (
+    World, avoid_midnight, day_before, read_reports, state, wait_for)
 
 MAIN = {
     "smtp_randomize_addresses": "no",
@@ -25,7 +28,7 @@ MAIN = {
 
 
 class Client(World):
-    def __init__(self, path, main=None):
+    def __init__(self, path, main=None, signer=None):
         probe = socket.socket()
         probe.bind(("127.0.0.1", 0))
         self.mx_port = probe.getsockname()[1]
@@ -35,7 +38,8 @@ class Client(World):
         self.mx_zone = ""
         super().__init__(path, {
             name: value.replace("PORT", str(self.mx_port))
-            for name, value in dict(MAIN, **(main or {})).items()})
+            for name, value in dict(MAIN, **(main or {})).items()},
+            signer=signer)
         for name, hosts, ca in (
                 ("sts-mx", [f"mx{i}.{d}.example" for i in (1, 2)
                             for d in "abcde"], "ca"),
@@ -84,8 +88,8 @@ class Client(World):
 def client(tmp_path):
     made = []
 
-    def make(main=None):
-        made.append(Client(tmp_path, main))
+    def make(*args):
+        made.append(Client(tmp_path, *args))
         return made[0]
 
     yield make
@@ -291,6 +295,63 @@ def test_who_wins(client):
     assert dsn == "4.7.5"
     assert text.startswith("cannot find the MTA-STS policy of b.example: ")
     talk.close()
+    world.start()
+
+
+def test_dane_wins(tmp_path, client):
+    signer = Signer(tmp_path)
+    anchor = tmp_path / "root.key"
+    anchor.write_text(signer.anchor())
+    world = client({"smtp_tls_security_level": "dane",
+                    "postrider_mta_sts": "${{$smtp_tls_security_level} == "
+                                         "{dane} ? {yes} : {no}}",
+                    "postrider_resolver_trust_anchor": str(anchor),
+                    "postrider_resolver_insecure_zones": "b.example"}, signer)
+    digest = {}
+    for cert in ("sts-mx", "sts-mx-ca"):
+        pem = tls_ca.openssl("x509", "-in", f"{world.ca}/{cert}.pem",
+                             "-noout", "-pubkey")
+        der = tls_ca.openssl("pkey", "-pubin", "-outform", "DER", input=pem)
+        digest[cert] = hashlib.sha256(der).hexdigest()
+    for domain, pattern in (("a.example", "else.a.example"),
+                            ("b.example", "*.b.example"),
+                            ("c.example", "*.c.example")):
+        world.announce(domain)
+        world.host.set(domain, policy("enforce", [pattern]))
+    world.publish("b", "b.example UNSIGNED\n*.b.example UNSIGNED\n")
+    # Records that match: neither names nor authorities of MTA-STS count.
+    a = world.mx("mx1.a.example", cert="sts-mx-ca")
+    # Records that do not match a server which MTA-STS would take.
+    c = world.mx("mx1.c.example")
+    world.publish("tlsa", "".join(
+        f"_{world.mx_port}._tcp.mx1.{d}.example TLSA 3 1 1 "
+        f"{digest['sts-mx-ca']}\n" for d in "ac"))
+    # Records that cannot be had.
+    d = world.mx("mx1.d.example")
+    world.publish("d", f"_{world.mx_port}._tcp.mx1.d.example SERVFAIL\n"
+                  "_smtp._tls.d.example TXT v=TLSRPTv1; rua=mailto:x@d\n")
+    # No signatures.
+    b = world.mx("mx1.b.example")
+    for name in ("b.example", "mx1.b.example", "_mta-sts.b.example",
+                 "mta-sts.b.example"):
+        world.publish(name + " unsigned", name + " UNSIGNED\n")
+    talk = world.agent()
+    assert world.deliver(talk, "a.example")[0] == "2.0.0"
+    assert world.deliver(talk, "b.example")[0] == "2.0.0"
+    for domain in ("c.example", "d.example"):
+        assert world.deliver(talk, domain)[0] == "4.7.5"
+    talk.close()
+    assert [len(s.messages) for s in (a, b, c, d)] == [1, 1, 0, 0]
+    assert world.host.count("a.example") == world.host.count("c.example") == 0
+    assert world.host.count("b.example") == 1
+    for domain in "ab":
+        world.box.wait_log("Verified TLS connection established to "
+                           f"mx1.{domain}.example[")
+    wait_for(world.dns.count, "_smtp._tls.d.example", "TXT")
+    world.ask("b.example")
+    world.end()
+    assert ("\ndomain d.example wanted\npolicy tlsa 0 d.example\n"
+            "failed dnssec-invalid 1 - ") in state(world)
     world.start()
 
 

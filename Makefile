@@ -20,7 +20,7 @@ PYTHON ?= /usr/bin/python3
 DAEMONS := master/master master/postlogd smtpd/smtpd smtpd/postscreen smtpd/authd \
 	smtpd/verify pickup/pickup \
 	qmgr/qmgr qmgr/bounce qmgr/showq conf/lookup smtp/smtp \
-	smtp/resolver local/local local/virtual local/pipe local/spawn
+	smtp/resolver smtp/mtasts local/local local/virtual local/pipe local/spawn
 COMMANDS := master/postfix master/postlog pickup/sendmail pickup/postdrop \
 	qmgr/postqueue qmgr/postsuper qmgr/postcat conf/postconf conf/postmap
 # Other names of the same program.
@@ -54,6 +54,8 @@ LDFLAGS_ALL = $(MODE_CFLAGS) $(MODE_LDFLAGS) -pie -Wl,-z,relro,-z,now \
 # --as-needed: a program is bound only to those that it uses.
 LIBS := -levent_core -lunbound -lssl -lcrypto -lsasl2 -lpam -lpcre2-8 -llmdb -ldb \
 	-lidn2 -lxxhash -lm -ldl
+# The one program that fetches pages.
+$(B)/libexec/mtasts: LIBS += -lcurl
 
 ifeq ($(MODE),release)
 MODE_CFLAGS := -D_FORTIFY_SOURCE=2

@@ -197,6 +197,7 @@ fill_table(const struct mastercf *cf)
 	}
 	add_builtin(cf, "lookup", "lookup", MASTER_UNIX, true, true);
 	add_builtin(cf, "resolver", "resolver", MASTER_UNIX, true, true);
+	add_builtin(cf, "mta-sts", "mtasts", MASTER_UNIX, true, true);
 	add_builtin(cf, "authd", "authd", MASTER_UNIX, true, false);
 	if (*conf->maillog_file)
 		add_builtin(cf, conf->postlog_service_name, "postlogd",

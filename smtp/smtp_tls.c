@@ -8,6 +8,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/conf/conf.h"
+#include "lib/tls/tls_webpki.h"
 #include "smtp/smtp_tls_sts.h"
 
 static struct {
@@ -38,6 +39,8 @@ smtp_tls_open(bool lmtp, const char *service)
 		return;
 	tls.watch = tls_client_watch();
 	tls.context = tls_client_context(service, lmtp);
+	if (tls.context && !lmtp && conf->postrider_mta_sts)
+		tls_webpki_open(conf->postrider_mta_sts_ca_file);
 }
 
 int
@@ -103,7 +106,7 @@ report(struct smtp_session *s, enum smtp_tls_outcome outcome, bool handshake)
 	struct smtp_tls_target t = {
 	    .dest = &s->dest, .addr = &s->target, .lmtp = s->lmtp};
 
-	smtp_tls_sts_report(&t, &s->tls.policy, outcome,
+	smtp_tls_sts_report(&t, &s->tls.policy, &s->stream, outcome,
 			    handshake ? &s->tls.result : NULL);
 }
 
@@ -147,6 +150,7 @@ handshake(struct smtp_session *s, struct why *why)
 	    .names = &p->names,
 	    .fingerprints = &p->fingerprints,
 	    .tlsa = &p->tlsa,
+	    .authorities = p->web_pki ? tls_webpki_store() : NULL,
 	    .timeout = conf->smtp_starttls_timeout,
 	    .session_place = s->relay,
 	};
@@ -191,9 +195,9 @@ smtp_tls_wrap(struct smtp_session *s, struct why *why)
 static enum smtp_tls_step
 not_offered(struct smtp_session *s, struct why *why)
 {
+	report(s, SMTP_TLS_OUTCOME_NOT_OFFERED, false);
 	if (!mandatory(s))
 		return SMTP_TLS_GO_ON;
-	report(s, SMTP_TLS_OUTCOME_NOT_OFFERED, false);
 	why_set(why, "4.7.4", "TLS is required, but was not offered by host %s",
 		s->name);
 	return SMTP_TLS_FAILED;

@@ -327,6 +327,19 @@ take_entry(struct smtp_tls_entry *e, struct smtp_tls_policy *p)
 }
 
 static bool
+apply_dane(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
+{
+	if (smtp_tls_dane_apply(t, p))
+		return true;
+	smtp_tls_sts_report_refused(t, p,
+				    p->asked == TLS_CLIENT_DANE_ONLY
+					? TLSRPT_DANE_REQUIRED
+					: TLSRPT_DNSSEC_INVALID,
+				    buf_cstr(&p->why.text));
+	return false;
+}
+
+static bool
 find(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
 {
 	struct smtp_tls_entry e = {0};
@@ -345,7 +358,7 @@ find(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
 	}
 	if (ok &&
 	    (p->level == TLS_CLIENT_DANE || p->level == TLS_CLIENT_DANE_ONLY))
-		ok = smtp_tls_dane_apply(t, p);
+		ok = apply_dane(t, p);
 	if (ok && !found && p->origin != SMTP_TLS_PER_SITE &&
 	    p->level <= TLS_CLIENT_ENCRYPT)
 		ok = smtp_tls_sts_apply(t, p);
@@ -427,7 +440,7 @@ bool
 smtp_tls_policy_same(const struct smtp_tls_policy *have,
 		     const struct smtp_tls_policy *want)
 {
-	return have->level == want->level &&
+	return have->level == want->level && have->web_pki == want->web_pki &&
 	       !strcmp(have->protocols, want->protocols) &&
 	       !strcmp(have->grade, want->grade) &&
 	       !strcmp(have->exclude, want->exclude) &&

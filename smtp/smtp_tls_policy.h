@@ -56,6 +56,8 @@ struct smtp_tls_policy {
 	struct strvec names;        /* to match; strategies are replaced */
 	struct strvec fingerprints; /* FINGERPRINT */
 	struct tlsa_list tlsa;      /* of DANE, or of a tafile */
+	bool web_pki;               /* authorities of lib/tls/tls_webpki.h */
+	bool web_pki_audit;         /* the same, only for the report */
 	/* They came from a table and stay when the level changes. */
 	bool own_protocols, own_grade, own_exclude;
 	bool reuse; /* keep the connection for later messages */

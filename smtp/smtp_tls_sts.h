@@ -4,6 +4,7 @@
 #ifndef SMTP_SMTP_TLS_STS_H
 #define SMTP_SMTP_TLS_STS_H
 
+#include "lib/smtp/tlsrpt.h"
 #include "smtp/smtp_tls_policy.h"
 
 /*
@@ -12,6 +13,12 @@
  */
 bool smtp_tls_sts_apply(const struct smtp_tls_target *t,
 			struct smtp_tls_policy *p);
+
+/* There will be no connection to this target, and result says why (DANE, or
+ * MTA-STS itself). */
+void smtp_tls_sts_report_refused(const struct smtp_tls_target *t,
+				 const struct smtp_tls_policy *p,
+				 enum tlsrpt_result result, const char *reason);
 
 /* What came of a connection, once for each. */
 enum smtp_tls_outcome {
@@ -22,9 +29,9 @@ enum smtp_tls_outcome {
 					 result->verify_error, error */
 };
 
-/* result is NULL when there was no handshake. */
+/* result is NULL when there was no handshake, stream when it is closed. */
 void smtp_tls_sts_report(const struct smtp_tls_target *t,
-			 const struct smtp_tls_policy *p,
+			 const struct smtp_tls_policy *p, struct stream *stream,
 			 enum smtp_tls_outcome outcome,
 			 const struct tls_client_result *result);
 

@@ -7,12 +7,11 @@
 #include <unistd.h>
 
 #include "lib/base/log.h"
+#include "lib/dns/dns_async.h"
 #include "lib/dns/name.h"
 #include "lib/dns/wire.h"
 #include "lib/ipc/ipc.h"
 #include "lib/sys/io.h"
-
-static const char resolver_path[] = "private/resolver";
 
 /* The connection is kept for the next question. A child process must not
  * read its parent's answers, hence the pid. */
@@ -50,7 +49,7 @@ conn_open(int timeout)
 	if (conn.open)
 		return true;
 	conn.pid = getpid();
-	conn.open = ipc_connect(&conn.ipc, resolver_path, timeout);
+	conn.open = ipc_connect(&conn.ipc, DNS_RESOLVER_PATH, timeout);
 	return conn.open;
 }
 
@@ -65,8 +64,9 @@ send_query(const char *name, enum dns_type type, unsigned flags)
 	ipc_end(&conn.ipc);
 }
 
-static void
-take_answer(const struct ipc_msg *msg, enum dns_type type, struct dns_answer *a)
+void
+dns_answer_take(const struct ipc_msg *msg, enum dns_type type,
+		struct dns_answer *a)
 {
 	int64_t status = ipc_num(msg, A_STATUS, DNS_RETRY);
 
@@ -105,7 +105,7 @@ receive(enum dns_type type, int64_t deadline, struct dns_answer *a)
 			return IPC_BAD;
 		if (ipc_num(&msg, A_SERIAL, -1) != conn.serial)
 			continue;
-		take_answer(&msg, type, a);
+		dns_answer_take(&msg, type, a);
 		return IPC_OK;
 	}
 }
@@ -136,7 +136,7 @@ ask(const char *name, enum dns_type type, unsigned flags, int timeout,
 	for (int attempt = 0; attempt < 2; attempt++) {
 		if (!conn_open(timeout)) {
 			buf_printf(&a->reason, "connect to %s: %s",
-				   resolver_path, strerror(errno));
+				   DNS_RESOLVER_PATH, strerror(errno));
 			return;
 		}
 		send_query(name, type, flags);

@@ -23,6 +23,8 @@
  *                   MSG_BOUNCE_END -> MSG_STATUS (queue_id of the notice)
  *   private/resolver  MSG_DNS_QUERY -> MSG_DNS_ANSWER, in any order,
  *                   matched by A_SERIAL
+ *   private/mta-sts  smtp: MSG_STS_QUERY -> MSG_STS_POLICY, in any order,
+ *                   matched by A_SERIAL; MSG_TLS_RESULT (no reply)
  *   private/verify  smtpd: MSG_VERIFY_QUERY -> MSG_VERIFY_STATUS
  *                   qmgr: MSG_VERIFY_UPDATE (no reply)
  *   private/lookup  MSG_RESOLVE -> MSG_ROUTE; MSG_TABLE_GET -> MSG_TABLE_VALUE
@@ -59,6 +61,9 @@ enum msg_type {
 	MSG_VERIFY_QUERY,
 	MSG_VERIFY_STATUS,
 	MSG_VERIFY_UPDATE,
+	MSG_STS_QUERY,
+	MSG_STS_POLICY,
+	MSG_TLS_RESULT,
 	/* local, virtual, pipe: to the process that runs as the recipient
 	 * (lib/deliver/as_user.h) */
 	MSG_AS_USER_MESSAGE,
@@ -135,6 +140,11 @@ enum msg_attr {
 	A_TIME_LIMIT,	  /* microseconds */
 	A_ARG,		  /* one word of an argument vector */
 	A_EOL,		  /* the line end that is wanted */
+	A_ID,		  /* of an MTA-STS policy */
+	A_MODE,		  /* enum mta_sts_mode */
+	A_PATTERN,	  /* of host names */
+	A_RESULT,	  /* enum tlsrpt_result */
+	A_SERVER_ADDR,
 	MSG_ATTR_COUNT
 };
 

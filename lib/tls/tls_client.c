@@ -16,6 +16,7 @@
 #include "lib/tls/tls_params.h"
 #include "lib/tls/tls_stream.h"
 #include "lib/tls/tls_verify.h"
+#include "lib/tls/tls_webpki.h"
 
 enum {
 	/* Matching types of TLSA records: those of RFC 6698, and one of the
@@ -130,6 +131,8 @@ tls_client_watch(void)
 	watch_list(w, conf->smtp_tls_dkey_file);
 	watch_list(w, conf->smtp_tls_eccert_file);
 	watch_list(w, conf->smtp_tls_eckey_file);
+	if (conf->postrider_mta_sts)
+		watch_add(w, tls_webpki_file(conf->postrider_mta_sts_ca_file));
 	return w;
 }
 
@@ -322,6 +325,8 @@ session_key(const struct tls_client_wish *w, struct buf *out)
 		   w->exclude ? w->exclude : "",
 		   w->exclude_more ? w->exclude_more : "",
 		   w->sni ? w->sni : "");
+	if (w->authorities)
+		buf_append_cstr(&all, "authorities\n");
 	for (size_t i = 0; w->names && i < w->names->n; i++)
 		buf_printf(&all, "name %s\n", w->names->v[i]);
 	for (size_t i = 0; w->fingerprints && i < w->fingerprints->n; i++)
@@ -370,6 +375,12 @@ new_session(struct tls_context *t, const struct tls_client_wish *w)
 	if (w->sni && *w->sni && !SSL_set_tlsext_host_name(ssl, w->sni)) {
 		log_warn("%s: error setting SNI hostname to: %s", w->peer,
 			 w->sni);
+		tls_error_clear();
+		goto fail;
+	}
+	if (w->authorities &&
+	    !SSL_set1_verify_cert_store(ssl, w->authorities)) {
+		log_warn("%s: error setting authorities", w->peer);
 		tls_error_clear();
 		goto fail;
 	}

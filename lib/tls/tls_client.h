@@ -96,6 +96,8 @@ struct tls_client_wish {
 	 * anchors of a tafile, as records of usage 2, in the place of those
 	 * of the context. */
 	const struct tlsa_list *tlsa;
+	/* VERIFY, SECURE: in the place of the authorities of the context. */
+	X509_STORE *authorities;
 	int64_t timeout; /* microseconds for the handshake */
 	/* Where the server is, "host[addr]:port" and what else must be equal
 	 * for a session to be resumed; the policy is added here. "": none. */

@@ -97,7 +97,10 @@ class Box:
                      **(env or {})))
         theirs.close()
         listener.close()
-        assert ours.recv(1) == b"R", self.log()
+        said = ours.recv(1)
+        while said and said != b"R":
+            said = ours.recv(1)
+        assert said == b"R", self.log()
         self.children[where] = (child, ours)
         return child
 

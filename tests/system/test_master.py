@@ -149,6 +149,24 @@ def test_old_fifo_lines():
         assert stat.S_ISSOCK(mode.st_mode)
 
 
+def test_queue_manager_of_another_name():
+    lines = {"qmgr unix": "boss unix n - n 300 1 qmgr",
+             "other fifo": "other fifo n - n 300 1 qmgr"}
+    main = {"queue_service_name": "boss", "maximal_backoff_time": "4000s",
+            "default_transport": "retry:not now"}
+    with postrider.Instance(main=main, master=lines) as mta:
+        assert len(re.findall("warning: .*other fifo: .* boss ",
+                              mta.log())) == 1
+        # Well before the scan that finds what qmgr was not told.
+        mta.sendmail("someone@example.net", "Subject: x\n\nx\n")
+        mta.wait_log("status=deferred", 30)
+        assert len(mta.pids("qmgr")) == 1
+        assert mta.run("postqueue", "-f").returncode == 0
+        mta.wait_log("status=deferred", 30, count=2)
+        assert mta.run("postsuper", "-d", "ALL").returncode == 0
+        mta.wait_queue(0)
+
+
 class Hammer(threading.Thread):
     """Connects again and again; every client must be greeted."""
 

@@ -11,6 +11,7 @@
 #include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_milter.h"
+#include "smtpd/smtpd_notice.h"
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_session.h"
@@ -53,6 +54,7 @@ init(void)
 	}
 	smtpd_text_open();
 	smtpd_footer_open();
+	smtpd_notice_open();
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
 	smtpd_milter_open();

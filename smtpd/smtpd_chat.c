@@ -9,6 +9,7 @@
 #include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
 #include "smtpd/smtpd_footer.h"
+#include "smtpd/smtpd_notice.h"
 
 static void
 tarpit(struct smtpd *s)
@@ -26,7 +27,7 @@ tarpit(struct smtpd *s)
 }
 
 static void
-send_line(struct smtpd *s, struct buf *line)
+send_line(struct smtpd *s, struct buf *line, const struct why *why)
 {
 	if (line->len)
 		utf8_printable(line->data, line->len, '?');
@@ -36,6 +37,7 @@ send_line(struct smtpd *s, struct buf *line)
 		s->errors++;
 		smtpd_footer_add(s, line);
 	}
+	smtpd_notice_out(s, buf_span(line), why);
 	tarpit(s);
 	buf_append_cstr(line, "\r\n");
 	stream_write(&s->st, buf_span(line));
@@ -52,7 +54,7 @@ smtpd_reply(struct smtpd *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	buf_vprintf(&line, fmt, ap);
 	va_end(ap);
-	send_line(s, &line);
+	send_line(s, &line, NULL);
 	buf_free(&line);
 }
 
@@ -62,7 +64,7 @@ smtpd_reply_why(struct smtpd *s, const struct why *why)
 	struct buf line = BUF_INIT;
 
 	why_render_smtp(why, &line);
-	send_line(s, &line);
+	send_line(s, &line, why);
 	buf_free(&line);
 }
 

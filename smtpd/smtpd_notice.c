@@ -79,16 +79,20 @@ begins(struct span text, const char *what)
 	return text.len >= len && !memcmp(text.data, what, len);
 }
 
+static bool
+of_content(const struct smtpd *s)
+{
+	return !strcmp(s->where, "END-OF-MESSAGE") ||
+	       !strcmp(s->where, "DATA") || !strcmp(s->where, "BDAT");
+}
+
 /* "550 5.7.1 ...": what is said about a message or an address. */
 static unsigned
 class_of_refusal(const struct smtpd *s, struct span status)
 {
-	bool content = !strcmp(s->where, "END-OF-MESSAGE") ||
-		       !strcmp(s->where, "DATA") || !strcmp(s->where, "BDAT");
-
 	if (begins(status, ".1.1 ") || begins(status, ".1.0 "))
 		return ERROR_BOUNCE;
-	if (content && (begins(status, ".3.4 ") || begins(status, ".4.")))
+	if (of_content(s) && (begins(status, ".3.4 ") || begins(status, ".4.")))
 		return ERROR_BOUNCE;
 	return ERROR_POLICY;
 }
@@ -103,8 +107,11 @@ class_of(const struct smtpd *s, struct span reply, const struct why *why)
 	    begins(reply, "459") || begins(reply, "554 5.5.1 ") ||
 	    begins(status, ".5.3 "))
 		return 0;
-	if (begins(status, ".3.5 ") || begins(status, ".3.0 "))
+	if (begins(status, ".3.5 "))
 		return ERROR_SOFTWARE;
+	/* A table that fails is no class of its own. */
+	if (begins(status, ".3.0 "))
+		return of_content(s) ? ERROR_RESOURCE : 0;
 	if (begins(status, ".3.1 "))
 		return ERROR_RESOURCE;
 	if (why)

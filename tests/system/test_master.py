@@ -557,3 +557,23 @@ def test_check_finds_what_daemons_refuse():
         assert "main.cf, line" in said
     finally:
         mta.close()
+
+
+def test_check_names_tables_of_unknown_types():
+    mta = postrider.Instance(main={
+        "transport_maps": "inline:{{a = smtp:b}} hsah:/etc/no proxy:dbm:/x",
+        "mynetworks": "127.0.0.0/8, nis:net",
+        "smtpd_sasl_path": "inet:localhost:25",
+        "virtual_alias_maps": "static:x@example.com"})
+    try:
+        done = mta.postfix("check")
+        assert done.returncode == 0
+        found = re.findall(r"main\.cf, line \d+: (\w+): (\S+): this mail "
+                           r"system has no tables of type (\w+) --",
+                           done.stderr + mta.log())
+        assert sorted(found) == [
+            ("mynetworks", "nis:net", "nis"),
+            ("transport_maps", "hsah:/etc/no", "hsah"),
+            ("transport_maps", "proxy:dbm:/x", "dbm")]
+    finally:
+        mta.close()

@@ -5,6 +5,7 @@
 #include "lib/route/route.h"
 #include "lib/service/service.h"
 #include "smtpd/smtpd_access.h"
+#include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
@@ -55,6 +56,7 @@ init(void)
 	smtpd_text_open();
 	smtpd_footer_open();
 	smtpd_notice_open();
+	smtpd_chat_open();
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
 	smtpd_milter_open();

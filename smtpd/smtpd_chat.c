@@ -8,8 +8,82 @@
 #include "lib/base/log.h"
 #include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
+#include "lib/smtp/cmd.h"
+#include "lib/table/match_list.h"
 #include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_notice.h"
+
+static struct match_list *debug_peers;
+
+void
+smtpd_chat_open(void)
+{
+	if (conf->debug_peer_list[0])
+		debug_peers = match_list_open(
+		    "debug_peer_list", conf->debug_peer_list, MATCH_HOST,
+		    conf_list_has(conf->parent_domain_matches_subdomains,
+				  "debug_peer_list")
+			? MATCH_PARENT
+			: 0);
+}
+
+void
+smtpd_chat_begin(struct smtpd *s)
+{
+	struct why why = WHY_INIT;
+
+	s->verbose = log_verbose();
+	if (debug_peers &&
+	    match_list_has_host(debug_peers, buf_cstr(&s->peer.name),
+				buf_cstr(&s->peer.addr), &why) == TABLE_FOUND)
+		log_set_verbose(s->verbose + conf->debug_peer_level);
+	why_free(&why);
+}
+
+void
+smtpd_chat_end(struct smtpd *s)
+{
+	log_set_verbose(s->verbose);
+}
+
+/* line: one of the session's, or several with CR LF between them. */
+static void
+log_lines(const struct smtpd *s, char direction, struct span text)
+{
+	struct span line;
+
+	if (log_verbose() < 1)
+		return;
+	while (span_next_token(&text, "\r\n", &line))
+		log_info("%c %s: %.*s", direction, buf_cstr(&s->peer.namaddr),
+			 SPAN_ARG(line));
+}
+
+/* What follows the mechanism is a password, or as good as one. */
+static bool
+without_password(struct span line, struct buf *out)
+{
+	struct span verb, arg, mechanism;
+
+	cmd_split(line, &verb, &arg);
+	if (!span_equal_cstr_nocase(verb, "AUTH") ||
+	    !span_next_token(&arg, " \t", &mechanism) || !arg.len)
+		return false;
+	buf_printf(out, "AUTH %.*s ...", SPAN_ARG(mechanism));
+	return true;
+}
+
+void
+smtpd_chat_heard(struct smtpd *s, struct span line)
+{
+	struct buf shown = BUF_INIT;
+
+	if (without_password(line, &shown))
+		line = buf_span(&shown);
+	log_lines(s, '<', line);
+	smtpd_notice_in(s, line);
+	buf_free(&shown);
+}
 
 static void
 tarpit(struct smtpd *s)
@@ -37,6 +111,7 @@ send_line(struct smtpd *s, struct buf *line, const struct why *why)
 		s->errors++;
 		smtpd_footer_add(s, line);
 	}
+	log_lines(s, '>', buf_span(line));
 	smtpd_notice_out(s, buf_span(line), why);
 	tarpit(s);
 	buf_append_cstr(line, "\r\n");

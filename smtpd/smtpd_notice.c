@@ -10,7 +10,6 @@
 #include "lib/cleanup/cleanup.h"
 #include "lib/conf/conf.h"
 #include "lib/dsn/notice.h"
-#include "lib/smtp/cmd.h"
 #include "lib/sys/io.h"
 #include "smtpd/smtpd_state.h"
 
@@ -44,31 +43,11 @@ smtpd_notice_open(void)
 
 /* ---- what was said ---- */
 
-/* What follows the mechanism is a password, or as good as one. */
-static bool
-without_password(struct span line, struct buf *out)
-{
-	struct span verb, arg, mechanism;
-
-	cmd_split(line, &verb, &arg);
-	if (!span_equal_cstr_nocase(verb, "AUTH") ||
-	    !span_next_token(&arg, " \t", &mechanism) || !arg.len)
-		return false;
-	buf_printf(out, "AUTH %.*s ...", SPAN_ARG(mechanism));
-	return true;
-}
-
 void
 smtpd_notice_in(struct smtpd *s, struct span line)
 {
-	struct buf shown = BUF_INIT;
-
-	if (!wanted || s->standalone)
-		return;
-	if (without_password(line, &shown))
-		line = buf_span(&shown);
-	transcript_in(&s->transcript, line);
-	buf_free(&shown);
+	if (wanted && !s->standalone)
+		transcript_in(&s->transcript, line);
 }
 
 static bool

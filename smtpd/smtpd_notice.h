@@ -18,7 +18,7 @@ struct why;
 
 /* Read notify_classes. */
 void smtpd_notice_open(void);
-/* A command line. */
+/* A command line, without a password. */
 void smtpd_notice_in(struct smtpd *s, struct span line);
 /* A reply as it is sent; why: what it was made from, or NULL. */
 void smtpd_notice_out(struct smtpd *s, struct span reply,

@@ -257,7 +257,7 @@ one_line(struct smtpd *s, struct span line, unsigned flags)
 	struct buf other = BUF_INIT;
 
 	s->line_bare_lf = flags & LINE_BARE_LF;
-	smtpd_notice_in(s, line);
+	smtpd_chat_heard(s, line);
 	if (flags & LINE_CUT)
 		log_warn("%s: request longer than %d: %.30s...",
 			 buf_cstr(&s->peer.namaddr), conf->line_length_limit,
@@ -445,6 +445,7 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 	s.st.wait_data = &s;
 	start_command_clock(&s);
 	peer_known = smtpd_upstream_peer(&s);
+	smtpd_chat_begin(&s);
 	if (!standalone)
 		log_info("connect from %s", buf_cstr(&s.peer.namaddr));
 	s.bare = smtpd_bare_policy(&s);
@@ -458,6 +459,7 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 	reason = converse(&s);
 	smtpd_tls_end(&s);
 	smtpd_notice_end(&s, reason);
+	smtpd_chat_end(&s);
 	smtpd_limits_disconnect(&s);
 	if (!standalone)
 		log_disconnect(&s);

@@ -166,6 +166,7 @@ struct smtpd {
 	unsigned junk;    /* NOOP, RSET, ... likewise */
 	bool pipelining;  /* unauthorized, was logged */
 	bool hangup;
+	int verbose;                  /* of the process, without this peer */
 	struct transcript transcript; /* for smtpd_notice */
 	unsigned error_classes;       /* to tell the postmaster about */
 	bool denied; /* at the start, without smtpd_delay_reject */

@@ -4,6 +4,7 @@ which class, are what Debian's Postfix 3.7.11 sent for the same dialogues."""
 import contextlib
 import re
 import socket
+import time
 
 import pytest
 
@@ -46,8 +47,10 @@ def mta():
 
 def dialogue(mta, *lines, how="QUIT"):
     """Then nothing is left of it but notices."""
-    mta.command("postsuper", "-d", "ALL")
-    mta.wait_queue(0)
+    deadline = time.monotonic() + 20 * PATIENCE
+    while mta.command("postsuper", "-d", "ALL") and mta.queue():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # it was on its way to deferred/
     ended = mta.log().count("disconnect from")
     # Some errors make the server close at once.
     with contextlib.suppress(ConnectionError), \
@@ -187,3 +190,29 @@ def test_classes(mta, name):
             want = 1 if of == name and name else 0
             if name or not of:
                 assert len(notices(mta)) == want, (of, lines)
+
+
+def test_debug_peer_list():
+    main = dict(MAIN, debug_peer_list="127.0.0.2/31", debug_peer_level="1",
+                notify_classes="")
+    with postrider.Instance(main=main) as mta:
+        dialogue(mta, "NOOP one")
+        assert "NOOP" not in mta.log()
+        with socket.create_connection(("127.0.0.1", mta.port), 20,
+                                      ("127.0.0.2", 0)) as sock:
+            sock.sendall(b"HELO x\r\nAUTH PLAIN AHVzZXIA\r\nQUIT\r\n")
+            while sock.recv(1000):
+                pass
+        mta.wait_log("disconnect from", count=2)
+        said = re.findall(r"smtpd\[\d+\]: ([<>] .*)", mta.log())
+        assert said == [
+            "> unknown[127.0.0.2]: 220 test.example.com ESMTP Postfix",
+            "< unknown[127.0.0.2]: HELO x",
+            "> unknown[127.0.0.2]: 250 test.example.com",
+            "< unknown[127.0.0.2]: AUTH PLAIN ...",
+            "> unknown[127.0.0.2]: 503 5.5.1 Error: authentication not "
+            "enabled",
+            "< unknown[127.0.0.2]: QUIT",
+            "> unknown[127.0.0.2]: 221 2.0.0 Bye"]
+        dialogue(mta, "NOOP two")
+        assert "NOOP" not in mta.log()

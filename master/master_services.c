@@ -99,6 +99,15 @@ wants_process(const struct master_service *m)
 			 m->name, master_type_name(m->type), m->command);
 		return false;
 	}
+	if (strcmp(m->command, "qmgr") == 0 &&
+	    strcmp(m->name, conf->queue_service_name) != 0) {
+		log_warn("master.cf: service %s %s: the queue has one manager, "
+			 "%s (queue_service_name) -- the service is not "
+			 "started",
+			 m->name, master_type_name(m->type),
+			 conf->queue_service_name);
+		return false;
+	}
 	return true;
 }
 

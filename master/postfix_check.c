@@ -18,6 +18,7 @@
 #include "lib/sys/proc.h"
 #include "master/postfix_rules.h"
 #include "master/postfix_script.h"
+#include "master/postfix_tables.h"
 
 enum { COMPARE_MAX = 1024 * 1024 };
 
@@ -311,6 +312,7 @@ postfix_check(const struct postfix_options *o)
 	if (!check_parameters() || !check_as_daemon() || !check_master_cf() ||
 	    !create_directories(&w) || !create_data_directory(&w))
 		return false;
+	postfix_check_tables();
 	top = mem_sprintf("%s/.", conf->queue_directory);
 	check_one(top, w.root, "root", true);
 	free(top);

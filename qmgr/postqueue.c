@@ -18,6 +18,7 @@
 #include "lib/conf/conf_log.h"
 #include "lib/ipc/ipc.h"
 #include "lib/queue/queue.h"
+#include "lib/queue/queue_notify.h"
 #include "lib/table/match_list.h"
 #include "qmgr/postqueue_show.h"
 
@@ -132,9 +133,10 @@ send_flush(enum msg_attr attr, const char *value)
 	int timeout = (int)(conf->trigger_timeout / 1000000);
 	struct ipc c;
 
-	if (!ipc_connect(&c, "public/qmgr", timeout)) {
+	if (!queue_manager_connect(&c, timeout)) {
 		if (value)
-			log_warn("connect to public/qmgr: %s", strerror(errno));
+			log_warn("connect to public/%s: %s",
+				 conf->queue_service_name, strerror(errno));
 		log_fatal_code(EX_UNAVAILABLE, FLUSH_IS_DOWN);
 	}
 	ipc_begin(&c, MSG_FLUSH);

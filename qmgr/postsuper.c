@@ -19,6 +19,7 @@
 #include "lib/conf/conf_log.h"
 #include "lib/ipc/ipc.h"
 #include "lib/queue/queue.h"
+#include "lib/queue/queue_notify.h"
 #include "lib/sys/jail.h"
 
 enum {
@@ -164,8 +165,7 @@ static bool
 ask_qmgr(struct job *j)
 {
 	if (!j->connected)
-		j->connected =
-		    ipc_connect(&j->qmgr, "public/qmgr", QMGR_SECONDS);
+		j->connected = queue_manager_connect(&j->qmgr, QMGR_SECONDS);
 	return j->connected;
 }
 

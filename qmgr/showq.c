@@ -16,6 +16,7 @@
 #include "lib/conf/conf.h"
 #include "lib/ipc/ipc.h"
 #include "lib/queue/queue.h"
+#include "lib/queue/queue_notify.h"
 #include "lib/queue/showq_proto.h"
 #include "lib/service/service.h"
 #include "lib/sys/io.h"
@@ -52,7 +53,7 @@ ask_qmgr(void)
 	struct ipc c;
 	struct ipc_msg msg;
 
-	if (!ipc_connect(&c, "public/qmgr", QMGR_SECONDS))
+	if (!queue_manager_connect(&c, QMGR_SECONDS))
 		return active;
 	ipc_begin(&c, MSG_LIST_ACTIVE);
 	ipc_end(&c);

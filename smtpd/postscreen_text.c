@@ -7,6 +7,7 @@
 #include "lib/conf/conf.h"
 #include "lib/conf/expand.h"
 #include "lib/dsn/why.h"
+#include "lib/smtp/footer.h"
 #include "lib/table/table.h"
 #include "smtpd/postscreen_client.h"
 
@@ -128,89 +129,21 @@ macro(void *arg, struct span name)
 	return buf_cstr(&value);
 }
 
-static long
-find_break(struct span text)
-{
-	for (size_t i = 0; i + 1 < text.len; i++) {
-		if (text.data[i] == '\\' && text.data[i + 1] == 'n')
-			return (long)i;
-	}
-	return -1;
-}
-
-/* Length of "550 5.1.1 " or "550 " at the start of a reply. */
-static size_t
-prefix_length(struct span reply)
-{
-	size_t dsn = dsn_code_length(span_from(reply, 4));
-
-	return dsn && 4 + dsn < reply.len && reply.data[4 + dsn] == ' '
-		   ? 4 + dsn + 1
-		   : 4;
-}
-
-/* text behind line, "\n" in it as a new line that begins with prefix. */
-static void
-add_lines(struct buf *line, struct span prefix, struct span text, bool joined)
-{
-	for (;;) {
-		long at = find_break(text);
-
-		if (!joined) {
-			buf_append_cstr(line, "\r\n");
-			buf_append_span(line, prefix);
-		}
-		joined = false;
-		buf_append_span(
-		    line, at < 0 ? text : span_make(text.data, (size_t)at));
-		if (at < 0)
-			return;
-		text = span_from(text, (size_t)at + 2);
-	}
-}
-
-/* "550 " becomes "550-" on all lines but the last. */
-static void
-mark_lines(struct buf *line)
-{
-	char *p = line->data, *end = line->data + line->len, *eol;
-
-	while ((eol = memchr(p, '\r', (size_t)(end - p)))) {
-		p[3] = '-';
-		p = eol + 2;
-	}
-}
-
 void
 postscreen_footer(const struct screen *s, struct buf *line)
 {
-	struct buf template = BUF_INIT, text = BUF_INIT, prefix = BUF_INIT;
-	struct buf error = BUF_INIT;
-	struct span footer;
-	bool joined;
+	struct buf template = BUF_INIT, text = BUF_INIT, error = BUF_INIT;
 
 	choose(buf_span(line), &template);
-	if (template.len == 0 || line->len < 4)
+	if (template.len == 0)
 		goto out;
-	if (!expand_text(buf_span(&template), macro, (void *)(uintptr_t)s,
-			 &text, &error)) {
+	if (expand_text(buf_span(&template), macro, (void *)(uintptr_t)s, &text,
+			&error))
+		footer_add(line, &text);
+	else
 		log_warn("postscreen_reject_footer: %s", buf_cstr(&error));
-		goto out;
-	}
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.data[i] == '\r' || text.data[i] == '\n')
-			text.data[i] = ' ';
-	}
-	footer = buf_span(&text);
-	joined = footer.len >= 2 && !memcmp(footer.data, "\\c", 2);
-	if (joined)
-		footer = span_from(footer, 2);
-	buf_append(&prefix, line->data, prefix_length(buf_span(line)));
-	add_lines(line, buf_span(&prefix), footer, joined);
-	mark_lines(line);
 out:
 	buf_free(&template);
 	buf_free(&text);
-	buf_free(&prefix);
 	buf_free(&error);
 }

@@ -5,12 +5,14 @@
 #include "lib/route/route.h"
 #include "lib/service/service.h"
 #include "smtpd/smtpd_access.h"
+#include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_cmdfilter.h"
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_milter.h"
+#include "smtpd/smtpd_notice.h"
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_session.h"
@@ -53,6 +55,8 @@ init(void)
 	}
 	smtpd_text_open();
 	smtpd_footer_open();
+	smtpd_notice_open();
+	smtpd_chat_open();
 	smtpd_data_open_tables();
 	smtpd_ehlo_open();
 	smtpd_milter_open();

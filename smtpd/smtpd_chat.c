@@ -8,7 +8,82 @@
 #include "lib/base/log.h"
 #include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
+#include "lib/smtp/cmd.h"
+#include "lib/table/match_list.h"
 #include "smtpd/smtpd_footer.h"
+#include "smtpd/smtpd_notice.h"
+
+static struct match_list *debug_peers;
+
+void
+smtpd_chat_open(void)
+{
+	if (conf->debug_peer_list[0])
+		debug_peers = match_list_open(
+		    "debug_peer_list", conf->debug_peer_list, MATCH_HOST,
+		    conf_list_has(conf->parent_domain_matches_subdomains,
+				  "debug_peer_list")
+			? MATCH_PARENT
+			: 0);
+}
+
+void
+smtpd_chat_begin(struct smtpd *s)
+{
+	struct why why = WHY_INIT;
+
+	s->verbose = log_verbose();
+	if (debug_peers &&
+	    match_list_has_host(debug_peers, buf_cstr(&s->peer.name),
+				buf_cstr(&s->peer.addr), &why) == TABLE_FOUND)
+		log_set_verbose(s->verbose + conf->debug_peer_level);
+	why_free(&why);
+}
+
+void
+smtpd_chat_end(struct smtpd *s)
+{
+	log_set_verbose(s->verbose);
+}
+
+/* line: one of the session's, or several with CR LF between them. */
+static void
+log_lines(const struct smtpd *s, char direction, struct span text)
+{
+	struct span line;
+
+	if (log_verbose() < 1)
+		return;
+	while (span_next_token(&text, "\r\n", &line))
+		log_info("%c %s: %.*s", direction, buf_cstr(&s->peer.namaddr),
+			 SPAN_ARG(line));
+}
+
+/* What follows the mechanism is a password, or as good as one. */
+static bool
+without_password(struct span line, struct buf *out)
+{
+	struct span verb, arg, mechanism;
+
+	cmd_split(line, &verb, &arg);
+	if (!span_equal_cstr_nocase(verb, "AUTH") ||
+	    !span_next_token(&arg, " \t", &mechanism) || !arg.len)
+		return false;
+	buf_printf(out, "AUTH %.*s ...", SPAN_ARG(mechanism));
+	return true;
+}
+
+void
+smtpd_chat_heard(struct smtpd *s, struct span line)
+{
+	struct buf shown = BUF_INIT;
+
+	if (without_password(line, &shown))
+		line = buf_span(&shown);
+	log_lines(s, '<', line);
+	smtpd_notice_in(s, line);
+	buf_free(&shown);
+}
 
 static void
 tarpit(struct smtpd *s)
@@ -26,7 +101,7 @@ tarpit(struct smtpd *s)
 }
 
 static void
-send_line(struct smtpd *s, struct buf *line)
+send_line(struct smtpd *s, struct buf *line, const struct why *why)
 {
 	if (line->len)
 		utf8_printable(line->data, line->len, '?');
@@ -36,6 +111,8 @@ send_line(struct smtpd *s, struct buf *line)
 		s->errors++;
 		smtpd_footer_add(s, line);
 	}
+	log_lines(s, '>', buf_span(line));
+	smtpd_notice_out(s, buf_span(line), why);
 	tarpit(s);
 	buf_append_cstr(line, "\r\n");
 	stream_write(&s->st, buf_span(line));
@@ -52,7 +129,7 @@ smtpd_reply(struct smtpd *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	buf_vprintf(&line, fmt, ap);
 	va_end(ap);
-	send_line(s, &line);
+	send_line(s, &line, NULL);
 	buf_free(&line);
 }
 
@@ -62,7 +139,7 @@ smtpd_reply_why(struct smtpd *s, const struct why *why)
 	struct buf line = BUF_INIT;
 
 	why_render_smtp(why, &line);
-	send_line(s, &line);
+	send_line(s, &line, why);
 	buf_free(&line);
 }
 

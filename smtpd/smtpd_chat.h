@@ -15,6 +15,18 @@ void smtpd_reply(struct smtpd *s, const char *fmt, ...)
 void smtpd_reply_why(struct smtpd *s, const struct why *why);
 
 /*
+ * debug_peer_list, or option -v: the lines of the session are logged, as
+ * "< NAME[ADDR]: EHLO ..." and "> NAME[ADDR]: 250 ...". smtpd_chat_begin() is
+ * called once the client is known, smtpd_chat_end() when it is gone.
+ */
+void smtpd_chat_open(void);
+void smtpd_chat_begin(struct smtpd *s);
+void smtpd_chat_end(struct smtpd *s);
+/* A command line came: for that log, and for notices (smtpd_notice.h). What
+ * AUTH sends with it stays out. */
+void smtpd_chat_heard(struct smtpd *s, struct span line);
+
+/*
  * "ID: WHAT: RCPT from NAME[ADDR]: TEXT; from=<..> to=<..> proto=.. helo=<..>"
  * where what is reject, hold, discard, warn, ...
  */

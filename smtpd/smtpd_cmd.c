@@ -9,6 +9,7 @@
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
 #include "smtpd/smtpd_milter.h"
+#include "smtpd/smtpd_notice.h"
 #include "smtpd/smtpd_sasl.h"
 #include "smtpd/smtpd_tls.h"
 #include "smtpd/smtpd_xclient.h"
@@ -141,6 +142,7 @@ cmd_rset(struct smtpd *s, struct span arg)
 		smtpd_reply(s, "501 5.5.4 Syntax: RSET");
 		return false;
 	}
+	smtpd_notice_rset(s);
 	smtpd_mail_reset(s);
 	smtpd_reply(s, "250 2.0.0 Ok");
 	return true;

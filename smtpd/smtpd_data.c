@@ -14,6 +14,7 @@
 #include "smtpd/smtpd_cmd.h"
 #include "smtpd/smtpd_drop.h"
 #include "smtpd/smtpd_milter.h"
+#include "smtpd/smtpd_notice.h"
 #include "smtpd/smtpd_proxy.h"
 #include "smtpd/smtpd_rules.h"
 #include "smtpd/smtpd_sasl.h"
@@ -400,6 +401,7 @@ smtpd_content_end(struct smtpd *s)
 		reply_taken(s);
 	}
 	if (ok) {
+		smtpd_notice_taken(s);
 		s->errors = 0;
 		s->junk = 0;
 	}

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/conf/conf.h"
 #include "lib/ipc/ipc.h"
+#include "lib/queue/queue_notify.h"
 #include "lib/table/match_list.h"
 #include "smtpd/smtpd_access.h"
 #include "smtpd/smtpd_chat.h"
@@ -39,8 +40,8 @@ ask_qmgr(const char *site)
 	struct ipc c;
 	bool ok;
 
-	if (!ipc_connect(&c, "public/qmgr", timeout)) {
-		log_warn("connect to public/qmgr: %m");
+	if (!queue_manager_connect(&c, timeout)) {
+		log_warn("connect to public/%s: %m", conf->queue_service_name);
 		return false;
 	}
 	ipc_begin(&c, MSG_FLUSH);

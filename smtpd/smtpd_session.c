@@ -17,6 +17,7 @@
 #include "smtpd/smtpd_data.h"
 #include "smtpd/smtpd_limits.h"
 #include "smtpd/smtpd_milter.h"
+#include "smtpd/smtpd_notice.h"
 #include "smtpd/smtpd_state.h"
 #include "smtpd/smtpd_tls.h"
 #include "smtpd/smtpd_upstream.h"
@@ -256,6 +257,7 @@ one_line(struct smtpd *s, struct span line, unsigned flags)
 	struct buf other = BUF_INIT;
 
 	s->line_bare_lf = flags & LINE_BARE_LF;
+	smtpd_chat_heard(s, line);
 	if (flags & LINE_CUT)
 		log_warn("%s: request longer than %d: %.30s...",
 			 buf_cstr(&s->peer.namaddr), conf->line_length_limit,
@@ -298,27 +300,29 @@ lost(struct smtpd *s, const char *how)
 			 buf_cstr(&s->peer.namaddr));
 }
 
-/* The connection has a status: say what can be said, and log it. */
-static void
+/* The connection has a status: say what can be said, and log it. Returns why
+ * the session was broken off, or NULL. */
+static const char *
 end_by_status(struct smtpd *s, enum stream_status status)
 {
 	switch (status) {
 	case STREAM_OK:
-		break;
+		return NULL;
 	case STREAM_TIMEOUT:
 		stream_clear(&s->st);
 		stream_set_timeout(&s->st, LAST_WORD_USEC);
 		smtpd_reply(s, "421 4.4.2 %s Error: timeout exceeded",
 			    conf->myhostname);
 		lost(s, "timeout");
-		break;
+		return "timeout";
 	case STREAM_STOP:
 		stream_set_timeout(&s->st, LAST_WORD_USEC);
 		smtpd_reply(s, "421 4.3.2 %s Service shutting down",
 			    conf->myhostname);
-		break;
+		return "server shutdown";
 	default:
 		lost(s, "lost connection");
+		return "lost connection";
 	}
 }
 
@@ -333,15 +337,20 @@ too_many_errors(struct smtpd *s)
 	return true;
 }
 
-static void
+static const char *
 converse(struct smtpd *s)
 {
 	enum stream_status status = STREAM_OK;
+	const char *reason = NULL;
 
-	while (!s->hangup && !too_many_errors(s)) {
+	while (!s->hangup) {
 		struct span line;
 		unsigned flags;
 
+		if (too_many_errors(s)) {
+			reason = "too many errors";
+			break;
+		}
 		start_command_clock(s);
 		status = stream_read_line(
 		    &s->st, (size_t)conf->line_length_limit, &line, &flags);
@@ -355,8 +364,9 @@ converse(struct smtpd *s)
 			break;
 	}
 	if (!s->hangup || s->in_data)
-		end_by_status(s, status);
+		reason = end_by_status(s, status);
 	stream_flush(&s->st);
+	return reason;
 }
 
 void
@@ -425,6 +435,7 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 {
 	bool standalone = how & SESSION_STANDALONE;
 	struct smtpd s;
+	const char *reason;
 	bool peer_known;
 
 	smtpd_state_init(&s, in_fd, out_fd);
@@ -434,6 +445,7 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 	s.st.wait_data = &s;
 	start_command_clock(&s);
 	peer_known = smtpd_upstream_peer(&s);
+	smtpd_chat_begin(&s);
 	if (!standalone)
 		log_info("connect from %s", buf_cstr(&s.peer.namaddr));
 	s.bare = smtpd_bare_policy(&s);
@@ -444,8 +456,10 @@ smtpd_session_run(int in_fd, int out_fd, unsigned how)
 	else if (smtpd_limits_connect(&s) && smtpd_tls_wrapper(&s) &&
 		 (service_takes_over() || check_pipelining(&s)))
 		smtpd_session_greet(&s);
-	converse(&s);
+	reason = converse(&s);
 	smtpd_tls_end(&s);
+	smtpd_notice_end(&s, reason);
+	smtpd_chat_end(&s);
 	smtpd_limits_disconnect(&s);
 	if (!standalone)
 		log_disconnect(&s);

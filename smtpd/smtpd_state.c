@@ -114,6 +114,7 @@ smtpd_state_free(struct smtpd *s)
 		why_free(&s->put_off[i]);
 	why_free(&s->defer_if_permit);
 	why_free(&s->defer_if_reject);
+	transcript_free(&s->transcript);
 	stream_free(&s->st);
 }
 

@@ -21,6 +21,7 @@
 #include "lib/service/rate_table.h"
 #include "lib/smtp/data.h"
 #include "lib/smtp/stream.h"
+#include "lib/smtp/transcript.h"
 #include "lib/table/table.h"
 
 /* What a name look-up of the client came to. */
@@ -165,6 +166,9 @@ struct smtpd {
 	unsigned junk;    /* NOOP, RSET, ... likewise */
 	bool pipelining;  /* unauthorized, was logged */
 	bool hangup;
+	int verbose;                  /* of the process, without this peer */
+	struct transcript transcript; /* for smtpd_notice */
+	unsigned error_classes;       /* to tell the postmaster about */
 	bool denied; /* at the start, without smtpd_delay_reject */
 	struct smtpd_stat stats[SMTPD_COMMANDS_MAX];
 

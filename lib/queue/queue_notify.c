@@ -2,10 +2,13 @@
 #include "lib/queue/queue_notify.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/base/buf.h"
+#include "lib/conf/conf.h"
 #include "lib/sys/io.h"
 
 enum {
@@ -29,14 +32,41 @@ queue_notify_close(struct queue_notify *n)
 	n->connected = false;
 }
 
+static void
+manager_path(struct buf *path)
+{
+	buf_printf(path, "public/%s", conf->queue_service_name);
+}
+
+bool
+queue_manager_connect(struct ipc *c, int timeout)
+{
+	struct buf path = BUF_INIT;
+	bool ok;
+
+	manager_path(&path);
+	ok = ipc_connect(c, buf_cstr(&path), timeout);
+	buf_free(&path);
+	return ok;
+}
+
 /* Not even a full backlog is waited for. */
 static int
 connect_now(void)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX,
-				 .sun_path = "public/qmgr"};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct buf path = BUF_INIT;
+	int fd;
 
+	manager_path(&path);
+	if (path.len >= sizeof(sa.sun_path)) {
+		buf_free(&path);
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(sa.sun_path, buf_cstr(&path), path.len);
+	buf_free(&path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		close(fd);
 		fd = -1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * queue_notify - tell qmgr, over public/qmgr, that a message was committed.
+ * queue_notify - tell qmgr, over its socket in public/, that a message was
+ * committed.
  *
  * Only a hint: the message is safe without it, and a later scan finds what
  * qmgr was not told. So it never waits for a busy qmgr, and does not insist
@@ -19,6 +20,12 @@ struct queue_notify {
 	bool connected;
 	int64_t next_try; /* io_monotonic() */
 };
+
+/*
+ * Talk to the queue manager of this queue (queue_service_name); the working
+ * directory is the queue. false: errno says why.
+ */
+bool queue_manager_connect(struct ipc *c, int timeout);
 
 void queue_notify_init(struct queue_notify *n);
 void queue_notify_close(struct queue_notify *n);

@@ -149,6 +149,24 @@ def test_old_fifo_lines():
         assert stat.S_ISSOCK(mode.st_mode)
 
 
+def test_queue_manager_of_another_name():
+    lines = {"qmgr unix": "boss unix n - n 300 1 qmgr",
+             "other fifo": "other fifo n - n 300 1 qmgr"}
+    main = {"queue_service_name": "boss", "maximal_backoff_time": "4000s",
+            "default_transport": "retry:not now"}
+    with postrider.Instance(main=main, master=lines) as mta:
+        assert len(re.findall("warning: .*other fifo: .* boss ",
+                              mta.log())) == 1
+        # Well before the scan that finds what qmgr was not told.
+        mta.sendmail("someone@example.net", "Subject: x\n\nx\n")
+        mta.wait_log("status=deferred", 30)
+        assert len(mta.pids("qmgr")) == 1
+        assert mta.run("postqueue", "-f").returncode == 0
+        mta.wait_log("status=deferred", 30, count=2)
+        assert mta.run("postsuper", "-d", "ALL").returncode == 0
+        mta.wait_queue(0)
+
+
 class Hammer(threading.Thread):
     """Connects again and again; every client must be greeted."""
 
@@ -530,12 +548,32 @@ def test_changed_table_is_read_without_reload(tmp_path):
 
 def test_check_finds_what_daemons_refuse():
     mta = postrider.Instance(
-        main={"smtp_tls_policy_maps": "inline:{example.com=encrypt}"})
+        main={"local_login_sender_maps": "inline:{root=root}"})
     try:
         done = mta.postfix("check")
         assert done.returncode != 0
         said = done.stderr + mta.log()
-        assert "smtp_tls_policy_maps" in said
+        assert "local_login_sender_maps" in said
         assert "main.cf, line" in said
+    finally:
+        mta.close()
+
+
+def test_check_names_tables_of_unknown_types():
+    mta = postrider.Instance(main={
+        "transport_maps": "inline:{{a = smtp:b}} hsah:/etc/no proxy:dbm:/x",
+        "mynetworks": "127.0.0.0/8, nis:net",
+        "smtpd_sasl_path": "inet:localhost:25",
+        "virtual_alias_maps": "static:x@example.com"})
+    try:
+        done = mta.postfix("check")
+        assert done.returncode == 0
+        found = re.findall(r"main\.cf, line \d+: (\w+): (\S+): this mail "
+                           r"system has no tables of type (\w+) --",
+                           done.stderr + mta.log())
+        assert sorted(found) == [
+            ("mynetworks", "nis:net", "nis"),
+            ("transport_maps", "hsah:/etc/no", "hsah"),
+            ("transport_maps", "proxy:dbm:/x", "dbm")]
     finally:
         mta.close()

@@ -142,7 +142,7 @@ def test_dead_destination_is_left_alone(start):
 def test_slow_destination_does_not_delay_others(start):
     fast = postrider.smtp_sink()
     try:
-        mta, slow = start({"eod": Delay(1.5)})
+        mta, slow = start({"eod": Delay(5)})
         with open(os.path.join(mta.directory, "transport"), "w") as out:
             out.write(f"fast.example.net smtp:[127.0.0.1]:{fast.port}\n")
         mta.write_main(transport_maps=f"texthash:{mta.directory}/transport")
@@ -151,8 +151,8 @@ def test_slow_destination_does_not_delay_others(start):
             send(mta)
         begin = time.monotonic()
         send(mta, "x@fast.example.net")
-        fast.wait_messages(1, 5)
-        assert time.monotonic() - begin < 2
+        fast.wait_messages(1, 20)
+        assert time.monotonic() - begin < 5
     finally:
         fast.stop()
 

@@ -124,3 +124,39 @@ def test_agent_killed_after_the_receipt(start):
     mta.wait_queue(0, 30)
     assert "status=sent" in mta.log()
     assert received(sink) == 1
+
+
+def test_rush(start):
+    """More than 250 deliveries a second share qmgr's sync. Their receipts are
+    no less there when all who took part are killed."""
+    count = 60
+    mta, sink = start(mail="451 4.3.0 later", eod=Delay(0.5))
+    mta.write_main(default_destination_concurrency_limit="80",
+                   initial_destination_concurrency="80",
+                   default_destination_concurrency_failed_cohort_limit="0",
+                   minimal_backoff_time="1000s", maximal_backoff_time="1000s",
+                   queue_run_delay="1000s", default_process_limit="100")
+    mta.reload()
+    for _ in range(count):
+        send(mta)
+    mta.wait_log("status=deferred", 60, count=count)
+    until(lambda: all(m["queue_name"] == "deferred" for m in mta.queue()))
+    sink.stages["mail"] = "250 2.1.0 Ok"
+
+    def asked():
+        return sum(c == "DATA" for c in sink.commands)
+
+    before = asked()  # pipelined behind a MAIL that was refused
+
+    def under_way():
+        return asked() - before - received(sink)
+
+    mta.command("postqueue", "-f")
+    until(lambda: under_way() > 10)
+    os.kill(mta.pids("qmgr")[0], signal.SIGSTOP)
+    until(lambda: under_way() == 0)
+    until(lambda: receipts(mta) >= received(sink) > 10)
+    kill(mta, "qmgr", "smtp")
+    until(lambda: mta.command("postqueue", "-f").returncode == 0)
+    mta.wait_queue(0, 60)
+    assert received(sink) == count

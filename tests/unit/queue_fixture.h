@@ -46,6 +46,7 @@ fixture_setup(void **state)
 	fixture_conf.setgid_group = "root";
 	fixture_conf.enable_long_queue_ids = false;
 	fixture_conf.queue_minfree = 0;
+	fixture_conf.queue_service_name = "qmgr";
 	conf = &fixture_conf;
 	log_set_sink(fixture_quiet);
 	queue_sys_hook = NULL;

@@ -3,6 +3,7 @@
 
 #include "lib/base/htab.h"
 #include "lib/queue/queue_receipt.h"
+#include "lib/queue/queue_sys.h"
 #include "tests/unit/queue_fixture.h"
 
 enum { MAX_MESSAGES = 8 };
@@ -132,6 +133,46 @@ test_ring(void **state)
 	receipt_write(&s, &r, 1, true);
 	receipt_slot_close(&t);
 	queue_release(q, m);
+	queue_disown(q);
+	queue_writer_free(w);
+}
+
+static unsigned writes, syncs;
+
+static int
+count_hook(enum queue_sys_op op)
+{
+	writes += op == QUEUE_SYS_WRITE;
+	syncs += op == QUEUE_SYS_SYNC;
+	return 0;
+}
+
+/* In a rush the sync is the owner's: the receipt is there for all who read
+ * the file, by one write. */
+static void
+test_shared_sync(void **state)
+{
+	struct queue_writer *w = queue_writer_new("incoming");
+	struct queue *q = queue_own();
+	int64_t slot;
+	struct receipt_slot s = agent_slot(q, &slot);
+	struct receipt r;
+
+	(void)state;
+	assert_true(fixture_commit(w, "text\n", 5, 2, NULL));
+	assert_int_equal(scan_all(q), 1);
+	queue_sys_hook = count_hook;
+	for (unsigned shared = 0; shared < 2; shared++) {
+		writes = syncs = 0;
+		r = receipt_for(got[0], shared);
+		receipt_write(&s, &r, 1, !shared);
+		assert_int_equal(writes, 1);
+		assert_int_equal(syncs, !shared);
+		assert_true(queue_receipt_has(q, slot, got[0], shared));
+	}
+	queue_sys_hook = NULL;
+	receipt_slot_close(&s);
+	queue_release(q, got[0]);
 	queue_disown(q);
 	queue_writer_free(w);
 }
@@ -308,9 +349,9 @@ main(void)
 #define TEST(fn) \
 	cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_record),     TEST(test_slots),    TEST(test_ring),
-	    TEST(test_next_owner), TEST(test_deferred), TEST(test_orphan),
-	    TEST(test_submitted),
+	    TEST(test_record),     TEST(test_slots),       TEST(test_ring),
+	    TEST(test_next_owner), TEST(test_deferred),    TEST(test_orphan),
+	    TEST(test_submitted),  TEST(test_shared_sync),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,6 +87,8 @@ class Session:
         self.sent = set()   # points whose reply came early
         self.struck = False
         self.mails = 0      # transactions
+        self.in_mail = False
+        self.refused = False  # the content, in the middle of it
         self.rcpts = []
         self.tls = False
 
@@ -242,6 +244,12 @@ class Session:
             elif verb == "rcpt" and self.mails == 1 and self.faulty("rset"):
                 self.say("550 5.1.1 refused")
                 continue
+            elif verb == "rcpt" and not self.in_mail:
+                self.say("503 5.5.1 need MAIL")
+                continue
+            elif verb == "data" and not self.rcpts:
+                self.say("503 5.5.1 no recipients")
+                continue
             elif verb in GOOD and verb not in ("banner", "eod"):
                 self.mails += verb == "mail"
                 code = self.reply(verb, GOOD[verb])
@@ -250,6 +258,7 @@ class Session:
                 continue
             if verb == "mail":
                 self.rcpts, self.chunks = [], b""
+                self.in_mail = code // 100 == 2
             elif verb == "rcpt" and code // 100 == 2:
                 self.rcpts.append(line[line.index("<") + 1:line.index(">")])
             elif verb == "data" and code == 354:
@@ -291,6 +300,7 @@ class Session:
                     self.server.struck.add(self.address)
                     self.server.stopping.wait()
                     raise Gone
+                self.refused = self.fault.kind in ("4xx", "5xx")
                 self.strike("content", "250 nothing")
             if data.startswith(b".\r\n"):
                 self.input = data[3:]
@@ -307,6 +317,8 @@ class Session:
     def take(self, data, point):
         """The message is complete: kept when the reply is positive, and when
         the client cannot know what it was."""
+        if self.refused:
+            return
         rcpts = list(self.rcpts)
         for rcpt in rcpts if self.fault and self.fault.lmtp else [None]:
             mine = [rcpt] if rcpt else rcpts

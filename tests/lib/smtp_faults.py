@@ -44,13 +44,8 @@ class Row:
         return [f"{who}{message or ''}@{self.name}.example" for who in "ab"]
 
 
-def slow(point, kind, lmtp=False):
-    """Faults that last get a time limit for their point alone."""
-    kind = "lmtp" if lmtp else "smtp"
-    return f"{kind}-{point}"
-
-
 def transport_of(point, kind, default="smtp"):
+    """Faults that last get a time limit for their point alone."""
     return f"{default}-{point}" if kind == "hang" else default
 
 
@@ -87,7 +82,7 @@ def rows(features=()):
             out.append(Row(f"kept-{point}-{kind}",
                            Fault(point, kind, session=1, transaction=1
                                  if point in ("idle", "rset") else 2),
-                           transport_of(point, kind, "kept"), messages=2))
+                           f"kept-{point}-{kind}", messages=2))
     for point in ("ehlo", "rcpt", "eod"):
         for kind in CUT + CODES:
             out.append(Row(f"lmtp-{point}-{kind}",
@@ -149,7 +144,11 @@ class World:
         for name in {row.transport for row in self.rows}:
             line = f"{name} unix - - n - - " + (
                 "lmtp" if name.startswith("lmtp") else "smtp")
-            program, _, point = name.partition("-")
+            # A service for each: a process that is free would be given
+            # another destination, and forget its session.
+            program, point, kind = (name + "--").split("-")[:3]
+            if program == "kept" and kind != "hang":
+                point = ""
             prefix = "lmtp" if program == "lmtp" else "smtp"
             if point:
                 limit = LIMITS[point]
@@ -157,7 +156,8 @@ class World:
                     limit = "lhlo"
                 line += f" -o {prefix}_{limit}_timeout=1s"
             if program == "kept":
-                line += (" -o smtp_connection_cache_on_demand=yes -o "
+                line += (" -o smtp_connection_cache_on_demand=yes"
+                         " -o smtp_connection_cache_time_limit=60s -o "
                          f"{{smtp_connection_cache_destinations = {kept}}}")
             out[f"{name} unix"] = line
         return out
@@ -205,7 +205,9 @@ class World:
         self.server.heal()
         mta.run("postqueue", "-f")
         wait_empty(mta)
+        after = statuses(mta.log())
         for rcpt, result in results.items():
+            result.lines = after[rcpt]
             result.copies = self.server.copies(rcpt)
         return results
 
@@ -279,5 +281,55 @@ def wait_empty(mta, timeout=60):
 
 def message(row):
     body = ("x" * 70 + "\r\n") * (8000 if row.big else 3)
-    return (f"Message-Id: <{row.name}@example.com>\r\nSubject: {row.name}\r\n"
-            f"\r\n{body}")
+    return ("Message-Id: <x@example.com>\r\nFrom: s@example.com\r\nDate: Fri, "
+            f"27 Nov 2026 11:00:00 +0000\r\nSubject: {row.name}\r\n\r\n{body}")
+
+
+# ---- what must be true whatever the texts are ----
+
+PERMANENT = ("5xx", "5drop", "wrong", "extra5", "early", "extra", "extra4")
+
+
+def problems(world, results, log):
+    """What is wrong with the outcome of a run of World, as texts."""
+    out = [line for line in log.splitlines()
+           if re.search(r"panic:|fatal:|killed by signal|exit status", line)]
+    rows = {row.name: row for row in world.rows}
+    notices = world.notices()
+    for rcpt, result in results.items():
+        row = rows[result.row]
+        # Of replies that nobody asked for one is taken for the result.
+        lost = (row.fault.point == "eod" or
+                (row.fault.point, row.fault.kind) in (("data", "extra4"),
+                                                      ("data", "extra5")))
+        sure = [c for c in result.copies if c[2]]
+        unsure = [c for c in result.copies if not c[2]]
+        last = result.lines[-1]
+        say = f"{rcpt}: {result.lines}"
+        if last[2] == "sent":
+            if not 1 <= len(sure) <= 1 + lost or len(result.copies) > 1 + lost:
+                out.append(f"{say}: {len(sure)}+{len(unsure)} copies")
+            for _, data, _ in result.copies:
+                if data.split(b"Message-Id:")[-1] != message(row).encode(
+                        ).split(b"Message-Id:")[-1]:
+                    out.append(f"{say}: content differs")
+        elif last[2] == "bounced":
+            if len(result.copies) > lost:
+                out.append(f"{say}: bounced and delivered")
+            if not any(rcpt in n and f"Status: {last[1]}" in n
+                       for n in notices.get(row.name, ())):
+                out.append(f"{say}: no notice")
+        else:
+            out.append(f"{say}: no end")
+        if result.status == "bounced" and (
+                row.fault.kind not in PERMANENT and row.fault.point != "rset"):
+            out.append(f"{say}: given up")
+        if result.status == "deferred" and (
+                result.listed != result.text or not result.shown):
+            out.append(f"{say}: listed as {result.listed}")
+    quiet = {row.name for row in world.rows
+             if world.address[row.name] not in world.server.struck and
+             row.fault.point != "connect" and row.fault.kind not in
+             ("early", "packed")}
+    return out + [f"{name}: the fault did not happen" for name in
+                  sorted(quiet)]

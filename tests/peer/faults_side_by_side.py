@@ -29,44 +29,46 @@ def run(mta, world):
         world.server.stop()
 
 
+# What Postfix takes for a reply, or reads for ever (docs/DIFFERENCES.md), and
+# where it depends on time whether its cache has the session.
+OTHER = re.compile("1xx|6xx|endless|garbage|content-hang|"
+                   "^kept-(mail|rcpt|data|eod)")
+
+
+def differs(a, b):
+    return a is None or b is None or a.lines[0] != b.lines[0]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--only", default="")
-    parser.add_argument("--system", default="both")
     args = parser.parse_args()
     scratch = oracle.enter()
-    table = [row for row in smtp_faults.rows() if re.search(args.only, row.name)]
-    theirs, ours = {}, {}
-    if args.system != "postrider":
-        world = smtp_faults.World(scratch, PORT, [
-            r for r in table
-            if not re.match("endless|garbage", r.fault.kind) and
-            not r.name.startswith("content-hang")])
-        pf = oracle.Postfix(scratch, postrider.free_port(), main=world.main(),
-                            master=world.master())
-        with open(pf.config + "/master.cf", "a") as out:
-            for line in world.master().values():
+    table = [row for row in smtp_faults.rows()
+             if re.search(args.only, row.name) and not OTHER.search(row.name)]
+    world = smtp_faults.World(scratch, PORT, table)
+    pf = oracle.Postfix(scratch, postrider.free_port(), main=world.main())
+    with open(pf.config + "/master.cf", "a", encoding="ascii") as out:
+        for line in world.master().values():
+            if line.split()[0] not in ("smtp", "lmtp"):
                 out.write(line + "\n")
-        try:
-            theirs = run(pf, world)
-        finally:
-            open("/tmp/faults-theirs.log", "w").write(pf.log())
-    if args.system != "postfix":
-        world = smtp_faults.World(scratch, PORT, table)
-        mta = postrider.Instance(main=world.main(), master=world.master())
-        try:
-            ours = run(mta, world)
-        finally:
-            open("/tmp/faults-ours.log", "w").write(mta.log())
-            mta.close()
+    theirs = run(pf, world)
+    world = smtp_faults.World(scratch, PORT, table)
+    mta = postrider.Instance(main=world.main(), master=world.master())
+    try:
+        ours = run(mta, world)
+    finally:
+        mta.close()
     same = True
     for rcpt in sorted(set(theirs) | set(ours)):
         a, b = theirs.get(rcpt), ours.get(rcpt)
         for which, r in (("-", a), ("+", b)):
-            if r and (args.show or not a or not b or a.lines[0] != b.lines[0]):
-                print(which, rcpt, *r.lines[0], len(r.copies))
-    sys.exit(0 if same else 1)
+            if r and (args.show or differs(a, b)):
+                print(which, rcpt, *r.lines[0])
+        same = same and not differs(a, b)
+    print(len(theirs), "recipients")
+    sys.exit(0 if same and theirs else 1)
 
 
 if __name__ == "__main__":

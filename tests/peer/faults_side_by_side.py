@@ -30,9 +30,10 @@ def run(mta, world):
 
 
 # What Postfix takes for a reply, or reads for ever (docs/DIFFERENCES.md), and
-# where it depends on time whether its cache has the session.
+# where it depends on time whether its cache has the session, or whether a
+# reset comes before the connection is seen.
 OTHER = re.compile("1xx|6xx|endless|garbage|content-hang|"
-                   "^kept-(mail|rcpt|data|eod)")
+                   "^kept-(mail|rcpt|data|eod)|^banner-rst")
 
 
 def differs(a, b):

@@ -207,7 +207,7 @@ def test_full_for_now(start):
 
 
 @pytest.mark.slow
-def test_local_users_flags_and_reuse(start):
+def test_local_users_and_flags(start):
     # D, O and R belong to one recipient.
     mta, server = start(flags=" flags=DOR", main={
         "lmtp_destination_recipient_limit": "1"})
@@ -226,7 +226,6 @@ def test_local_users_flags_and_reuse(start):
             assert f"\nDelivered-To: {user}@example.com".encode() in head
             assert f"\nX-Original-To: {user}@example.com".encode() in head
             assert b"Return-Path: <s@elsewhere.example>" in head
-    assert " conn_use=2" in mta.log()
     # The loop is seen.
     with mta.smtp() as client:
         client.sendmail("", ["carl@example.com"],
@@ -236,8 +235,12 @@ def test_local_users_flags_and_reuse(start):
 
 
 @pytest.mark.slow
-def test_server_away(start):
+def test_kept_session_and_server_away(start):
     mta, server = start()
+    for i in range(2):
+        send(mta, "carl")
+        status(mta, "carl@v.example.com", i + 1)
+    assert " conn_use=2" in mta.log()
     server.stop()
     send(mta, "anna")
     found = status(mta, "anna@v.example.com")

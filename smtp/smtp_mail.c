@@ -343,7 +343,10 @@ end_replies(struct transaction *t)
 			if (!smtp_session_reply(t->s,
 						conf->smtp_data_done_timeout,
 						phase_end, &why)) {
-				session_failed(t, &why);
+				/* In another session it might be delivered
+				 * twice: later, then, also after a reuse. */
+				t->over = true;
+				all_failed(t, false, &why);
 				break;
 			}
 			have = true;
@@ -361,6 +364,31 @@ end_replies(struct transaction *t)
 	}
 	end_batch(t->req);
 	why_free(&why);
+}
+
+/* The server hung up in the middle: did it say why? A positive reply cannot
+ * be about what it has not read. */
+static void
+content_refused(struct transaction *t, struct why *why)
+{
+	bool hung_up = t->s->stream.status == STREAM_ERROR;
+	struct why none = WHY_INIT;
+
+	smtp_session_lost(t->s, phase_body, why);
+	if (hung_up) {
+		stream_clear(&t->s->stream);
+		if (smtp_session_reply(t->s, conf->smtp_data_done_timeout,
+				       phase_body, &none) &&
+		    t->s->reply.code / 100 >= 4) {
+			smtp_session_said(t->s, end_of_data, why);
+			t->over = true;
+			all_failed(t, true, why);
+		}
+	}
+	t->s->dead = true;
+	why_free(&none);
+	if (!t->over)
+		session_failed(t, why);
 }
 
 static void
@@ -384,8 +412,7 @@ send_content(struct transaction *t)
 		t->s->dead = true;
 		session_failed(t, &why);
 	} else if (t->s->stream.status != STREAM_OK) {
-		smtp_session_lost(t->s, phase_body, &why);
-		session_failed(t, &why);
+		content_refused(t, &why);
 	} else {
 		end_replies(t);
 	}

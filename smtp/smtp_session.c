@@ -159,8 +159,8 @@ why_reply(const struct smtp_session *s, const char *lead,
 	else
 		snprintf(dsn, sizeof(dsn), "%c.0.0", '0' + class);
 	why_set_code(why, s->reply.code, dsn, "%s%shost %s %s%s", lead,
-		     class == 2 || class == 3 ? "Protocol error: " : "",
-		     s->name, format_head, buf_cstr(&text));
+		     class == 2 ? "Protocol error: " : "", s->name, format_head,
+		     buf_cstr(&text));
 	buf_append_cstr(&why->text, format_tail);
 	buf_set_cstr(&why->mta, s->host);
 	buf_set(&why->diagnostic, buf_span(&text));

@@ -55,31 +55,40 @@ find_dsn(struct reply *r, int code, struct span line)
 		snprintf(r->dsn, sizeof(r->dsn), "%.*s", (int)n, text.data);
 }
 
+/* The line that was no reply, or one too many, is all that is kept. */
+static enum reply_status
+bad(struct reply *r, struct span line)
+{
+	buf_reset(&r->text);
+	r->lines = 0;
+	if (line.len > REPLY_BAD_MAX)
+		line.len = REPLY_BAD_MAX;
+	keep_line(r, line);
+	r->code = 0;
+	return REPLY_BAD;
+}
+
 enum reply_status
 reply_read(struct stream *s, struct reply *r)
 {
 	size_t total = 0;
 
+	s->max_skip = REPLY_READ_MAX;
 	buf_reset(&r->text);
 	*r = (struct reply){.text = r->text};
 	for (;;) {
 		struct span line;
+		unsigned flags;
 		int code;
 
-		if (stream_read_line(s, REPLY_LINE_MAX, &line, NULL) !=
+		if (stream_read_line(s, REPLY_LINE_MAX, &line, &flags) !=
 		    STREAM_OK)
 			return REPLY_IO;
 		code = line_code(line);
 		total += line.len + 2;
-		if (code == 0 || total > REPLY_READ_MAX) {
-			if (code == 0) {
-				buf_reset(&r->text);
-				r->lines = 0;
-				keep_line(r, line);
-			}
-			r->code = 0;
-			return REPLY_BAD;
-		}
+		if (code == 0 || (flags & LINE_ENDLESS) ||
+		    total > REPLY_READ_MAX)
+			return bad(r, line);
 		if (r->code && r->code != code)
 			r->mixed = true;
 		if (!r->code)

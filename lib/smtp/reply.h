@@ -18,6 +18,7 @@ enum {
 	REPLY_TEXT_MAX = 8192,
 	REPLY_LINES_MAX = 256,
 	REPLY_READ_MAX = 256 * 1024,
+	REPLY_BAD_MAX = 512, /* so much is kept of what is no reply */
 };
 
 enum reply_status {

@@ -348,15 +348,18 @@ stream_fill(struct stream *s)
 	}
 }
 
-/* Skip the rest of a line that is too long; true when its end was found. */
+/* Skip the rest of a line that is too long; true when its end was found.
+ * skipped grows by the bytes that went. */
 static bool
-skip_line(struct stream *s)
+skip_line(struct stream *s, size_t *skipped)
 {
 	size_t len;
 	char *p = stream_peek(s, &len);
 	char *nl = len ? memchr(p, '\n', len) : NULL;
 
-	stream_consume(s, nl ? (size_t)(nl - p) + 1 : len);
+	len = nl ? (size_t)(nl - p) + 1 : len;
+	stream_consume(s, len);
+	*skipped += len;
 	return nl != NULL;
 }
 
@@ -364,15 +367,20 @@ static enum stream_status
 read_long_line(struct stream *s, size_t max, struct span *line, unsigned *flags)
 {
 	enum stream_status st = STREAM_OK;
-	size_t len;
+	size_t len, skipped = 0;
 	const char *p = stream_peek(s, &len);
 
 	buf_set(&s->cut, span_make(p, max));
-	while (!skip_line(s))
+	*flags |= LINE_CUT;
+	while (!skip_line(s, &skipped)) {
+		if (s->max_skip && skipped > s->max_skip) {
+			*flags |= LINE_ENDLESS;
+			break;
+		}
 		if ((st = stream_fill(s)) != STREAM_OK)
 			return st;
+	}
 	*line = buf_span(&s->cut);
-	*flags |= LINE_CUT;
 	return STREAM_OK;
 }
 

@@ -74,6 +74,7 @@ struct stream {
 	bool in_full;  /* the last read filled the buffer: more is likely */
 	bool in_wait_write; /* the last read wants to write first (TLS) */
 	struct buf cut;     /* what is kept of a line that is too long */
+	size_t max_skip;    /* how much of it is skipped; 0: all */
 	struct buf out;
 	enum stream_status status;
 	int error; /* errno of STREAM_ERROR */
@@ -104,6 +105,7 @@ void stream_clear(struct stream *s);
 enum {
 	LINE_BARE_LF = 1 << 0, /* ended by LF without CR */
 	LINE_CUT = 1 << 1,     /* longer than max; the rest was skipped */
+	LINE_ENDLESS = 1 << 2, /* no end was found within max_skip bytes more */
 };
 
 /*

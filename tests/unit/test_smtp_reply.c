@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -110,6 +112,30 @@ test_dsn_class(void **state)
 	reply_free(&r);
 }
 
+/* A line without an end, of which more may come for ever. */
+static void
+test_endless_line(void **state)
+{
+	size_t len = REPLY_READ_MAX + 100000;
+	char *text = malloc(len);
+	struct reply r = REPLY_INIT;
+	struct stream s;
+	FILE *file = tmpfile();
+
+	(void)state;
+	memset(text, 'x', len);
+	memcpy(text, "250-", 4);
+	assert_int_equal(fwrite(text, 1, len, file), len);
+	rewind(file);
+	stream_init(&s, fileno(file), fileno(file));
+	assert_int_equal(reply_read(&s, &r), REPLY_BAD);
+	assert_true(r.text.len <= REPLY_BAD_MAX);
+	stream_free(&s);
+	fclose(file);
+	free(text);
+	reply_free(&r);
+}
+
 /* What is kept has a limit. */
 static void
 test_limits(void **state)
@@ -136,10 +162,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_good),
-	    cmocka_unit_test(test_bad),
-	    cmocka_unit_test(test_dsn_class),
-	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_good),         cmocka_unit_test(test_bad),
+	    cmocka_unit_test(test_dsn_class),    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_endless_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "lib/conf/conf.h"
 #include "lib/ipc/proto.h"
 #include "lib/smtp/cmd.h"
+#include "smtp/smtp_convert.h"
 
 static void
 put_path(struct buf *line, const char *address)
@@ -38,7 +39,8 @@ smtp_command_mail(const struct smtp_session *s, const struct agent_request *req,
 {
 	buf_append_cstr(line, "MAIL FROM:");
 	put_path(line, req->sender);
-	if ((s->features & FEATURE_SIZE) && !(req->flags & DELIVER_PROBE))
+	if ((s->features & FEATURE_SIZE) && !(req->flags & DELIVER_PROBE) &&
+	    !smtp_convert_wanted(s, req))
 		buf_printf(line, " SIZE=%lld", (long long)req->size);
 	if ((s->features & FEATURE_8BITMIME) &&
 	    strcmp(req->encoding, "8bit") == 0)

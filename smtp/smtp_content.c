@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/conf/conf.h"
 #include "lib/sys/io.h"
+#include "smtp/smtp_convert.h"
 
 enum { CHUNK = 32768 };
 
@@ -49,6 +50,7 @@ smtp_content_send(struct smtp_session *s, struct agent_request *req,
 {
 	struct stream_content c;
 	int64_t offset = req->content_offset, left = req->content_length;
+	struct smtp_convert *convert = NULL;
 	char *chunk = mem_alloc(CHUNK);
 	bool ok = true;
 
@@ -57,7 +59,9 @@ smtp_content_send(struct smtp_session *s, struct agent_request *req,
 				 ? (size_t)conf->smtp_line_length_limit
 				 : 0);
 	put_headers(&c, req, opt->flags);
-	while (left > 0 && s->stream.status == STREAM_OK) {
+	if (smtp_convert_wanted(s, req))
+		convert = smtp_convert_begin(&c);
+	while (ok && left > 0 && s->stream.status == STREAM_OK) {
 		size_t n = left < CHUNK ? (size_t)left : CHUNK;
 
 		if (!io_pread_all(req->fd, chunk, n, offset)) {
@@ -66,11 +70,17 @@ smtp_content_send(struct smtp_session *s, struct agent_request *req,
 			ok = false;
 			break;
 		}
-		stream_content_write(&c, span_make(chunk, n));
+		if (convert)
+			ok = smtp_convert_write(convert, span_make(chunk, n),
+						why);
+		else
+			stream_content_write(&c, span_make(chunk, n));
 		offset += (int64_t)n;
 		left -= (int64_t)n;
 	}
 	free(chunk);
+	if (convert && !smtp_convert_end(&convert, !ok, why))
+		ok = false;
 	if (!ok)
 		return false;
 	if (s->features & FEATURE_DELAY_DOT) {

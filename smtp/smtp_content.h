@@ -8,9 +8,10 @@
 #include "smtp/smtp_session.h"
 
 /*
- * Send the headers that opt->flags ask for and the content. Nothing is
- * flushed at the end. false: the file cannot be read; why says so, and nothing
- * ended the data. A problem of the connection is left in the stream's status.
+ * Send the headers that opt->flags ask for and the content, converted when
+ * the server needs that. Nothing is flushed at the end. false: the file cannot
+ * be read (4.3.0) or not be converted (5.6.0); why says so, and nothing ended
+ * the data. A problem of the connection is left in the stream's status.
  */
 bool smtp_content_send(struct smtp_session *s, struct agent_request *req,
 		       const struct smtp_mail_options *opt, struct why *why);

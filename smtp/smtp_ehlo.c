@@ -8,21 +8,22 @@
 
 static const char separators[] = ", \t\r\n";
 
+/* In the order in which the log names those that are discarded. */
 static const struct {
 	const char *word;
 	unsigned feature;
 } features[] = {
-    {"PIPELINING", FEATURE_PIPELINING},
     {"8BITMIME", FEATURE_8BITMIME},
+    {"AUTH", FEATURE_AUTH},
+    {"PIPELINING", FEATURE_PIPELINING},
     {"SIZE", FEATURE_SIZE},
+    {"XFORWARD", FEATURE_XFORWARD},
+    {"STARTTLS", FEATURE_STARTTLS},
+    {"ENHANCEDSTATUSCODES", FEATURE_ENHANCED},
     {"DSN", FEATURE_DSN},
     {"SMTPUTF8", FEATURE_SMTPUTF8},
-    {"STARTTLS", FEATURE_STARTTLS},
-    {"XFORWARD", FEATURE_XFORWARD},
-    {"AUTH", FEATURE_AUTH},
     {"CHUNKING", FEATURE_CHUNKING},
     {"REQUIRETLS", FEATURE_REQUIRETLS},
-    {"ENHANCEDSTATUSCODES", FEATURE_ENHANCED},
 };
 
 static struct {
@@ -95,6 +96,22 @@ take_size(struct smtp_session *s, struct span rest)
 	}
 }
 
+/* LMTP discards in silence, as Postfix does. */
+static void
+log_discarded(const struct smtp_session *s, struct span discard)
+{
+	struct buf line = BUF_INIT;
+
+	if (s->lmtp || list_has(discard, span_of("silent-discard")))
+		return;
+	for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
+		if (list_has(discard, span_of(features[i].word)))
+			buf_printf(&line, " %s", features[i].word);
+	if (line.len)
+		log_info("discarding EHLO keywords:%s", buf_cstr(&line));
+	buf_free(&line);
+}
+
 void
 smtp_ehlo_parse(struct smtp_session *s)
 {
@@ -102,6 +119,7 @@ smtp_ehlo_parse(struct smtp_session *s)
 
 	by_address(tables.discard, s, conf->smtp_discard_ehlo_keywords,
 		   &discard);
+	log_discarded(s, buf_span(&discard));
 	s->features &= FEATURE_ESMTP | FEATURE_DELAY_DOT;
 	s->size_limit = 0;
 	smtp_auth_forget(s);

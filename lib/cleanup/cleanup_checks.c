@@ -337,7 +337,7 @@ put_line(struct cleanup *c, struct span text, bool line_end)
 }
 
 static void
-on_part_header(void *arg, bool nested, struct span header)
+on_part_header(void *arg, enum mime_owner owner, struct span header)
 {
 	const struct cleanup_tables *t = &cleanup_tables;
 	struct cleanup *c = arg;
@@ -350,7 +350,7 @@ on_part_header(void *arg, bool nested, struct span header)
 		result = cleanup_check(c, t->mime_header_checks,
 				       "mime_header_checks", "header", header,
 				       &replacement, &c->out);
-	else if (nested)
+	else if (owner == MIME_NESTED)
 		result = cleanup_check(c, t->nested_header_checks,
 				       "nested_header_checks", "header", header,
 				       &replacement, &c->out);

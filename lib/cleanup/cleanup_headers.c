@@ -106,7 +106,8 @@ note_encoding(struct cleanup *c, struct span value)
 		encoding = "8bit";
 	else if (span_equal_cstr_nocase(value, "7bit"))
 		encoding = "7bit";
-	if (encoding) {
+	/* What the client said of the whole message in MAIL may be more. */
+	if (encoding && (!c->env.encoding || strcmp(c->env.encoding, "8bit"))) {
 		free(c->env.encoding);
 		c->env.encoding = mem_strdup(encoding);
 	}

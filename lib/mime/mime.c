@@ -6,6 +6,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 #include "lib/mime/header.h"
+#include "lib/mime/quoted.h"
 
 enum part_kind {
 	PART_LEAF,
@@ -34,13 +35,19 @@ struct mime {
 	/* of the part or message whose headers are read */
 	enum part_kind kind;
 	bool digest;
-	bool composite;      /* message or multipart, of any subtype */
-	struct buf encoding; /* Content-Transfer-Encoding; empty: 7bit */
+	bool composite; /* message or multipart, of any subtype */
+	bool multipart;
+	bool global;                /* message/global */
+	struct buf encoding;        /* Content-Transfer-Encoding; empty: 7bit */
+	struct buf encoding_header; /* with to_7bit: all of it, kept back */
+	bool encode;                /* the body becomes quoted-printable */
+	struct quoted quoted;
 	struct buf boundary;
 	struct buf type_header;
 
 	unsigned told; /* 1 << enum mime_error */
-	bool started, in_headers, nested;
+	bool started, in_headers;
+	enum mime_owner owner; /* of the headers */
 	struct header_reader reader;
 	struct buf line; /* of a body, incomplete */
 	bool long_line;  /* its beginning was given already */
@@ -84,6 +91,8 @@ mime_free(struct mime *m)
 	free(m->levels);
 	buf_free(&m->boundary);
 	buf_free(&m->encoding);
+	buf_free(&m->encoding_header);
+	quoted_free(&m->quoted);
 	buf_free(&m->type_header);
 	buf_free(&m->line);
 	header_reader_free(&m->reader);
@@ -142,18 +151,19 @@ note_content_type(struct mime *m, struct span header)
 	buf_set(&m->type_header, header);
 	m->kind = PART_LEAF;
 	m->digest = false;
-	m->composite = false;
+	m->composite = m->multipart = m->global = false;
 	if (!mime_content_type(header_body(header), &type, &subtype,
 			       &m->boundary))
 		return;
-	m->composite = span_equal_cstr_nocase(type, "multipart") ||
-		       span_equal_cstr_nocase(type, "message");
-	if (span_equal_cstr_nocase(type, "multipart") && m->boundary.len) {
+	m->multipart = span_equal_cstr_nocase(type, "multipart");
+	m->composite = m->multipart || span_equal_cstr_nocase(type, "message");
+	m->global = !m->multipart && m->composite &&
+		    span_equal_cstr_nocase(subtype, "global");
+	if (m->multipart && m->boundary.len) {
 		m->kind = PART_MULTIPART;
 		m->digest = span_equal_cstr_nocase(subtype, "digest");
-	} else if (span_equal_cstr_nocase(type, "message") &&
-		   (span_equal_cstr_nocase(subtype, "rfc822") ||
-		    span_equal_cstr_nocase(subtype, "global"))) {
+	} else if (m->composite && !m->multipart &&
+		   (m->global || span_equal_cstr_nocase(subtype, "rfc822"))) {
 		m->kind = PART_MESSAGE;
 	}
 }
@@ -188,8 +198,10 @@ static void
 forget_part(struct mime *m)
 {
 	m->kind = PART_LEAF;
-	m->digest = m->composite = false;
+	m->digest = m->composite = m->multipart = m->global = false;
+	m->encode = false;
 	buf_reset(&m->encoding);
+	buf_reset(&m->encoding_header);
 	buf_reset(&m->boundary);
 	buf_reset(&m->type_header);
 	m->offset = 0;
@@ -214,14 +226,46 @@ push_level(struct mime *m)
 }
 
 static void
-start_headers(struct mime *m, bool nested, bool digest)
+start_headers(struct mime *m, enum mime_owner owner, bool digest)
 {
 	forget_part(m);
-	m->nested = nested;
+	m->owner = owner;
 	m->in_headers = true;
 	if (digest)
 		m->kind = PART_MESSAGE;
 	header_reader_init(&m->reader, m->limits.header_size);
+}
+
+void
+mime_start_message(struct mime *m)
+{
+	start_headers(m, MIME_PRIMARY, false);
+	m->started = true;
+}
+
+/* The headers end: what about the encoding (to_7bit)? */
+static void
+finish_encoding(struct mime *m)
+{
+	struct span e = buf_span(&m->encoding);
+	bool label_only =
+	    (m->composite || m->kind == PART_MESSAGE) && !m->global;
+
+	if (m->encoding_header.len == 0)
+		return;
+	if (!span_equal_cstr_nocase(e, "8bit") &&
+	    !span_equal_cstr_nocase(e, "binary")) {
+		m->ev->header(m->arg, m->owner, buf_span(&m->encoding_header));
+		return;
+	}
+	m->ev->header(m->arg, m->owner,
+		      span_of(label_only ? "Content-Transfer-Encoding: 7bit"
+					 : "Content-Transfer-Encoding: "
+					   "quoted-printable"));
+	if (m->global)
+		m->kind = PART_LEAF;
+	m->encode = m->kind == PART_LEAF && !m->multipart;
+	quoted_start(&m->quoted);
 }
 
 /* The headers of a part are complete: its body begins. */
@@ -244,8 +288,10 @@ start_body(struct mime *m)
 		m->depth++;
 		forget_part(m);
 	} else {
-		m->depth++;
-		start_headers(m, true, false);
+		/* As in Postfix's output; nothing is kept per message. */
+		if (!m->limits.to_7bit)
+			m->depth++;
+		start_headers(m, MIME_NESTED, false);
 	}
 }
 
@@ -275,7 +321,7 @@ check_boundary(struct mime *m, struct span line)
 		} else {
 			pop_levels(m, i + 1);
 			m->depth = l->depth + 1;
-			start_headers(m, false, digest);
+			start_headers(m, MIME_PART, digest);
 		}
 		return true;
 	}
@@ -286,7 +332,13 @@ static void
 give_body(struct mime *m, struct span text, bool line_end)
 {
 	check_body(m, text);
-	m->ev->body(m->arg, text, line_end, m->offset);
+	if (!m->encode) {
+		m->ev->body(m->arg, text, line_end, m->offset);
+		return;
+	}
+	quoted_encode(&m->quoted, text, line_end);
+	while (quoted_next(&m->quoted, &text, &line_end))
+		m->ev->body(m->arg, text, line_end, m->offset);
 }
 
 static void
@@ -333,7 +385,11 @@ on_header(void *arg, struct span header)
 	struct mime *m = arg;
 
 	note_header(m, header);
-	m->ev->header(m->arg, m->nested, header);
+	if (m->limits.to_7bit && header_find(header_name(header))->id ==
+				     HEADER_CONTENT_TRANSFER_ENCODING)
+		buf_set(&m->encoding_header, header);
+	else
+		m->ev->header(m->arg, m->owner, header);
 }
 
 static void
@@ -342,6 +398,7 @@ on_end(void *arg, bool empty_line, struct span rest)
 	struct mime *m = arg;
 
 	m->in_headers = false;
+	finish_encoding(m);
 	if (empty_line) {
 		m->ev->body(m->arg, span_make("", 0), true, 0);
 		return;
@@ -383,4 +440,14 @@ mime_finish(struct mime *m)
 	if (m->line.len)
 		give_body(m, buf_span(&m->line), false);
 	buf_reset(&m->line);
+	if (m->encode && m->quoted.has_space) {
+		struct span text;
+		bool line_end;
+
+		buf_reset(&m->quoted.out);
+		m->quoted.used = 0;
+		quoted_finish(&m->quoted);
+		while (quoted_next(&m->quoted, &text, &line_end))
+			m->ev->body(m->arg, text, line_end, m->offset);
+	}
 }

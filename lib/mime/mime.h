@@ -9,7 +9,17 @@
  *	mime_finish(m);
  *	mime_free(m);
  *
- * The events give every byte of the body exactly once, in order.
+ * or, when the headers of the message are to be read too:
+ *
+ *	mime_start_message(m);
+ *	mime_feed(m, piece); ...		(all of the message)
+ *
+ * The events give every byte of the body exactly once, in order. With
+ * to_7bit they give the message as RFC 6152 section 3 wants it for a server
+ * without 8BITMIME: parts that say that they are 8bit or binary become
+ * quoted-printable, multipart and message become 7bit. The
+ * Content-Transfer-Encoding of such a part is its last header then. Data that
+ * say nothing stay as they are.
  */
 #ifndef LIB_MIME_MIME_H
 #define LIB_MIME_MIME_H
@@ -29,6 +39,7 @@ struct mime_limits {
 	bool strict_body;    /* the same in a body that does not say so */
 	bool strict_domain;  /* message and multipart that say they are base64
 				or the like (RFC 2045 section 6.4) */
+	bool to_7bit;
 };
 
 enum mime_error {
@@ -38,9 +49,16 @@ enum mime_error {
 	MIME_BAD_DOMAIN,
 };
 
+/* Whose header it is. */
+enum mime_owner {
+	MIME_PART,
+	MIME_NESTED, /* an attached message */
+	MIME_PRIMARY,
+};
+
 struct mime_events {
-	/* nested: of an attached message; else of a part. No final LF. */
-	void (*header)(void *arg, bool nested, struct span header);
+	/* No final LF. */
+	void (*header)(void *arg, enum mime_owner owner, struct span header);
 	/* Part of a body: a line without its LF, or a piece of a long one.
 	 * offset is where it starts in its body segment. */
 	void (*body)(void *arg, struct span text, bool line_end, size_t offset);
@@ -55,6 +73,7 @@ struct mime *mime_new(const struct mime_limits *limits,
 		      const struct mime_events *events, void *arg);
 void mime_free(struct mime *m);
 void mime_primary_header(struct mime *m, struct span header);
+void mime_start_message(struct mime *m);
 void mime_feed(struct mime *m, struct span piece);
 void mime_finish(struct mime *m);
 

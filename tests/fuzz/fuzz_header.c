@@ -19,7 +19,7 @@ struct run {
 };
 
 static void
-part_header(void *arg, bool nested, struct span header)
+part_header(void *arg, enum mime_owner nested, struct span header)
 {
 	struct run *r = arg;
 
@@ -116,6 +116,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	limits.strict_headers = data[0] & 16;
 	limits.strict_body = data[0] & 32;
 	limits.strict_domain = data[0] & 64;
+	limits.to_7bit = data[0] & 128;
 	limits.header_size = 10 + data[1];
 	limits.boundary = 1 + data[1] % 32;
 	limits.line = 20 + data[1];

@@ -102,7 +102,7 @@ test_table(void **state)
 /* ---- parts ---- */
 
 static void
-part_header(void *arg, bool nested, struct span header)
+part_header(void *arg, enum mime_owner nested, struct span header)
 {
 	buf_printf(arg, "%s[%.*s]", nested ? "N" : "P", SPAN_ARG(header));
 }
@@ -240,13 +240,87 @@ test_type(void **state)
 	buf_free(&b);
 }
 
+/* ---- 8 bits to 7 ---- */
+
+static void
+put_header(void *arg, enum mime_owner owner, struct span header)
+{
+	(void)owner;
+	buf_printf(arg, "%.*s\n", SPAN_ARG(header));
+}
+
+static void
+put_body(void *arg, struct span text, bool line_end, size_t offset)
+{
+	(void)offset;
+	buf_printf(arg, "%.*s%s", SPAN_ARG(text), line_end ? "\n" : "");
+}
+
+static void
+check_7bit(const char *in, const char *want)
+{
+	static const struct mime_events out_events = {put_header, put_body,
+						      part_error};
+	struct mime_limits limits = {.header_size = 1000,
+				     .boundary = 20,
+				     .nesting = 3,
+				     .line = 7,
+				     .to_7bit = true};
+
+	for (size_t step = 1; step < 5000; step += 4998) {
+		struct buf got = BUF_INIT;
+		struct span s = span_of(in);
+		struct mime *m = mime_new(&limits, &out_events, &got);
+
+		mime_start_message(m);
+		for (size_t i = 0; i < s.len; i += step)
+			mime_feed(m, span_make(s.data + i, s.len - i < step
+							       ? s.len - i
+							       : step));
+		mime_finish(m);
+		mime_free(m);
+		assert_string_equal(buf_cstr(&got), want);
+		buf_free(&got);
+	}
+}
+
+#define CTE "Content-Transfer-Encoding: "
+
+static void
+test_7bit(void **state)
+{
+	(void)state;
+	check_7bit(CTE "8bit\nA: b\n\na=\303 \nno end ",
+		   "A: b\n" CTE "quoted-printable\n\na=3D=C3=20\nno end=20");
+	check_7bit("A: b\n\na=\303 \n", "A: b\n\na=\303 \n");
+	check_7bit("A: b\n" CTE "base64\n\n=\n", "A: b\n" CTE "base64\n\n=\n");
+	check_7bit("Content-Type: multipart/x; boundary=B\n" CTE
+		   "binary\n\n=\n--B\n" CTE "8bit\n\n=\n--B--\n=\n",
+		   "Content-Type: multipart/x; boundary=B\n" CTE
+		   "7bit\n\n=\n--B\n" CTE "quoted-printable\n\n=3D\n--B--\n"
+		   "=\n");
+	check_7bit("Content-Type: message/rfc822\n" CTE "8bit\n\n" CTE
+		   "8bit\n\n=",
+		   "Content-Type: message/rfc822\n" CTE "7bit\n\n" CTE
+		   "quoted-printable\n\n=3D");
+	/* White space at the end of a piece of a line is not at its end. */
+	check_7bit(CTE "8bit\n\n123456 7 \n",
+		   CTE "quoted-printable\n\n123456 7=20\n");
+	check_7bit(CTE "8bit\n\n"
+		       "1234567890123456789012345678901234567890123456789012345"
+		       "6789012345678901234567890\n",
+		   CTE "quoted-printable\n\n"
+		       "1234567890123456789012345678901234567890123456789012345"
+		       "678901234567890123=\n4567890\n");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_reader), cmocka_unit_test(test_table),
 	    cmocka_unit_test(test_parts),  cmocka_unit_test(test_deep),
-	    cmocka_unit_test(test_type),
+	    cmocka_unit_test(test_type),   cmocka_unit_test(test_7bit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

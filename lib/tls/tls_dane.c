@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/tls/tls_dane.h"
+
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/num.h"
+#include "lib/tls/tls_error.h"
+
+enum { MTYPES = 256, DIGESTS_MAX = 32 };
+
+static const struct {
+	const char *name;
+	int mtype;
+} known[] = {{"sha256", 1}, {"sha512", 2}};
+
+/* "name" or "name=number". 0: bad. */
+static int
+digest_number(struct span word, struct span *name)
+{
+	size_t n = sizeof(known) / sizeof(*known);
+	long eq = span_find(word, '=');
+	int64_t number = 0;
+
+	*name = eq < 0 ? word : span_make(word.data, (size_t)eq);
+	if (eq >= 0 &&
+	    !num_parse(span_from(word, (size_t)eq + 1), 1, MTYPES - 1, &number))
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		bool same = span_equal_cstr_nocase(*name, known[i].name);
+
+		if (same && number == 0)
+			return known[i].mtype;
+		/* The numbers of these are fixed (RFC 6698 section 7.4). */
+		if (same != (number == known[i].mtype))
+			return 0;
+	}
+	return (int)number;
+}
+
+static bool
+add_digest(SSL_CTX *ctx, struct span word, int order, bool *seen)
+{
+	struct span name;
+	int mtype = digest_number(word, &name);
+	char *text = mem_strndup(name.data, name.len);
+	const EVP_MD *md = EVP_get_digestbyname(text);
+	bool ok = false;
+
+	if (mtype == 0)
+		log_warn("bad element \"%.*s\" of tls_dane_digests",
+			 SPAN_ARG(word));
+	else if (!md)
+		log_warn("digest algorithm \"%s\" of tls_dane_digests is not "
+			 "there",
+			 text);
+	else if (seen[mtype])
+		log_warn("tls_dane_digests has matching type %d twice", mtype);
+	else
+		ok = SSL_CTX_dane_mtype_set(ctx, md, (uint8_t)mtype,
+					    (uint8_t)order) > 0;
+	seen[mtype] = true;
+	free(text);
+	return ok;
+}
+
+bool
+tls_dane_prepare(SSL_CTX *ctx, const char *digests)
+{
+	struct span rest = span_of(digests), word;
+	bool seen[MTYPES] = {false};
+	int order = DIGESTS_MAX;
+	bool ok = SSL_CTX_dane_enable(ctx) > 0;
+
+	while (ok && order > 0 && span_next_token(&rest, ", \t\r\n", &word))
+		ok = add_digest(ctx, word, order--, seen);
+	/* Those that are not listed are off. */
+	for (size_t i = 0; ok && i < sizeof(known) / sizeof(*known); i++)
+		if (!seen[known[i].mtype])
+			ok = SSL_CTX_dane_mtype_set(
+				 ctx, NULL, (uint8_t)known[i].mtype, 0) > 0;
+	if (ok) {
+		SSL_CTX_dane_set_flags(ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+		return true;
+	}
+	log_warn("DANE TLSA support is disabled");
+	tls_error_log();
+	return false;
+}
+
+static bool
+add_record(SSL *ssl, const struct tls_dane *d, const struct tlsa *t)
+{
+	struct buf text = BUF_INIT;
+	int rc;
+
+	rc =
+	    SSL_dane_tlsa_add(ssl, t->usage, t->selector, t->mtype,
+			      (const unsigned char *)t->data.data, t->data.len);
+	if (rc <= 0) {
+		tls_error_clear();
+		tlsa_format(t, &text);
+		log_warn("%s: unusable TLSA RR: %s", d->peer, buf_cstr(&text));
+		buf_free(&text);
+	}
+	return rc > 0;
+}
+
+bool
+tls_dane_begin(SSL *ssl, const struct tls_dane *d, bool *usable)
+{
+	size_t n = d->names ? d->names->n : 0;
+
+	*usable = false;
+	/* It sets the name to ask for, and the name to compare. */
+	if (SSL_dane_enable(ssl, d->base) <= 0) {
+		log_warn("%s: cannot use TLSA records", d->peer);
+		tls_error_log();
+		return false;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!SSL_add1_host(ssl, d->names->v[i]))
+			tls_error_clear();
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	for (size_t i = 0; i < d->tlsa->n; i++)
+		if (add_record(ssl, d, &d->tlsa->v[i]))
+			*usable = true;
+	if (!*usable)
+		log_warn("%s: all TLSA records unusable%s", d->peer,
+			 d->must ? "" : ", fallback to unauthenticated TLS");
+	return true;
+}
+
+bool
+tls_dane_matched(SSL *ssl)
+{
+	return SSL_get_verify_result(ssl) == X509_V_OK &&
+	       (SSL_session_reused(ssl) ||
+		SSL_get0_dane_authority(ssl, NULL, NULL) >= 0);
+}

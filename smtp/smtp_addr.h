@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * smtp_addr - from a destination to the addresses to try, in order
- * (RFC 5321 section 5.1, RFC 7505).
+ * (RFC 5321 section 5.1, RFC 7505), and which of it DNSSEC vouches for
+ * (RFC 7672 section 2.2).
  */
 #ifndef SMTP_SMTP_ADDR_H
 #define SMTP_SMTP_ADDR_H
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 #include "lib/smtp/dest.h"
@@ -13,6 +15,13 @@
 struct smtp_addr {
 	char *host; /* name for logs; of an MX, or the address itself */
 	char *text; /* the address, or the path of a UNIX socket */
+	/* The name that was asked for and the one after aliases, when they
+	 * are not the same; else NULL. */
+	char *asked, *canonical;
+	char *domain;   /* the nexthop's name after aliases, or NULL */
+	bool secure;    /* the address and its aliases were validated */
+	bool mx_secure; /* the MX records were (domain included), or are not
+			   used */
 	int preference;
 	int port; /* 0: UNIX socket */
 	struct sockaddr_storage sa;
@@ -30,6 +39,10 @@ struct smtp_addr_list {
 };
 
 void smtp_addr_list_free(struct smtp_addr_list *l);
+
+/* May names be looked up in the DNS, as DANE needs it
+ * (smtp_dns_support_level, smtp_host_lookup)? */
+bool smtp_addr_uses_dns(void);
 
 /*
  * Look up d: by preference, shuffled within one preference

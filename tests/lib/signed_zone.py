@@ -111,14 +111,14 @@ def _dot(name):
     return name.rstrip(".") + "."
 
 
-def _query(port, rtype=6):
+def _query(host, port, rtype=6):
     """Ask for a record of the root; the response code, None without a reply."""
     packet = struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + b"\0"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(1)
         try:
             sock.sendto(packet + struct.pack(">HH", rtype, 1),
-                        ("127.0.0.1", port))
+                        (host, port))
             return sock.recv(4096)[3] & 15
         except OSError:
             return None
@@ -157,15 +157,17 @@ def _parse(text):
 
 class SignedDns:
     def __init__(self, folder, zones="", port=0, auth_port=0, auth="127.0.0.1"):
-        """port, auth_port: 0 for free ones. auth: where nsd listens, beside
-        127.0.0.1, and what the zones give as their server."""
+        """port, auth_port: 0 for free ones. auth: where nsd listens, by
+        commas; the first address is what the zones give as their server, and
+        where unbound asks."""
         needs()
         self.folder = os.path.join(str(folder), "signed-dns")
         os.makedirs(self.folder)
         os.chmod(self.folder, 0o755)
         self.port = port or _free_port()
         self.auth_port = auth_port or _free_port()
-        self.auth = auth
+        self.listen = auth.split(",")
+        self.auth = self.listen[0]
         self.serial = 0
         self.keys = {}
         self.text = zones
@@ -183,8 +185,8 @@ class SignedDns:
 
     def start(self):
         self._write()
-        for name, port in (("nsd", self.auth_port), ("unbound", self.port)):
-            self._start(name, port)
+        self._start("nsd", self.auth, self.auth_port)
+        self._start("unbound", "127.0.0.1", self.port)
         return self
 
     def stop(self):
@@ -199,7 +201,7 @@ class SignedDns:
     def forget(self):
         """Empty unbound's cache."""
         self._stop("unbound")
-        self._start("unbound", self.port)
+        self._start("unbound", "127.0.0.1", self.port)
 
     # ---- zones ----
 
@@ -314,7 +316,6 @@ class SignedDns:
     # ---- servers ----
 
     def _write_nsd(self, files):
-        listen = {"127.0.0.1", self.auth}
         with open(self.folder + "/nsd.conf", "w", encoding="ascii") as out:
             out.write('server:\nusername: ""\nserver-count: 1\n'
                       f'pidfile: "{self.folder}/nsd.pid"\n'
@@ -324,7 +325,7 @@ class SignedDns:
                       "rrl-ratelimit: 0\n"
                       "remote-control:\ncontrol-enable: no\n")
             out.write("server:\n" + "".join(
-                f"ip-address: {ip}@{self.auth_port}\n" for ip in listen))
+                f"ip-address: {ip}@{self.auth_port}\n" for ip in self.listen))
             for name, path in files.items():
                 out.write(f'zone:\nname: "{_dot(name)}"\n'
                           f'zonefile: "{path}"\n')
@@ -361,10 +362,10 @@ remote-control:
     control-enable: no
 stub-zone:
     name: "."
-    stub-addr: 127.0.0.1@{self.auth_port}
+    stub-addr: {self.auth}@{self.auth_port}
 """)
 
-    def _start(self, name, port):
+    def _start(self, name, host, port):
         argv = [PROGRAMS[name], "-d", "-c", f"{self.folder}/{name}.conf"]
         if name == "unbound":
             argv.insert(1, "-p")  # no file of its own
@@ -373,7 +374,7 @@ stub-zone:
                                      stdout=log, stderr=log)
         self.children[name] = child
         deadline = time.time() + 20 * PATIENCE
-        while _query(port) != 0:
+        while _query(host, port) != 0:
             if child.poll() is not None or time.time() > deadline:
                 self.stop()
                 raise RuntimeError(f"{name} does not start: " +

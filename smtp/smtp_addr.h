@@ -39,10 +39,15 @@ struct smtp_addr_list {
 };
 
 void smtp_addr_list_free(struct smtp_addr_list *l);
+/* A copy of its own, and its end. */
+void smtp_addr_copy(struct smtp_addr *to, const struct smtp_addr *from);
+void smtp_addr_clear(struct smtp_addr *a);
 
-/* May names be looked up in the DNS, as DANE needs it
- * (smtp_dns_support_level, smtp_host_lookup)? */
-bool smtp_addr_uses_dns(void);
+struct dns_answer;
+/* The hosts of l were found by these MX or SRV records of name: mx_secure, and
+ * domain (name NULL: not that). */
+void smtp_addr_note_hosts(struct smtp_addr_list *l, const char *name,
+			  const struct dns_answer *a);
 
 /*
  * Look up d: by preference, shuffled within one preference

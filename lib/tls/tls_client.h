@@ -88,6 +88,7 @@ struct tls_client_result {
 	struct buf error; /* why the certificate or the handshake failed, for
 			     reports; may be empty */
 	int tlsa;         /* the record that matched, or -1 */
+	bool unusable;    /* OpenSSL could not use any of the records */
 };
 
 /*

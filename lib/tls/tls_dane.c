@@ -2,7 +2,7 @@
 #include "lib/tls/tls_dane.h"
 
 #include <openssl/evp.h>
-#include <openssl/x509v3.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 
 #include "lib/base/log.h"
@@ -82,17 +82,60 @@ tls_dane_prepare(SSL_CTX *ctx, const char *digests)
 		if (!seen[known[i].mtype])
 			ok = SSL_CTX_dane_mtype_set(
 				 ctx, NULL, (uint8_t)known[i].mtype, 0) > 0;
-	if (ok) {
-		SSL_CTX_dane_set_flags(ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	/* RFC 7672 section 3.1.1: usage 3 is about a key, not about names. */
+	SSL_CTX_dane_set_flags(ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	if (ok)
 		return true;
-	}
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		SSL_CTX_dane_mtype_set(ctx, NULL, (uint8_t)known[i].mtype, 0);
 	log_warn("DANE TLSA support is disabled");
 	tls_error_log();
 	return false;
 }
 
+/* The whole certificate or key is in the record: can it be read? */
 static bool
-add_record(SSL *ssl, const struct tls_dane *d, const struct tlsa *t)
+readable(const struct tlsa *t)
+{
+	const unsigned char *p = (const unsigned char *)t->data.data;
+	const unsigned char *end = p + t->data.len;
+	X509 *cert;
+	EVP_PKEY *key;
+	bool ok;
+
+	if (t->selector == 0) {
+		cert = d2i_X509(NULL, &p, (long)t->data.len);
+		ok = cert && p == end && X509_get0_pubkey(cert);
+		X509_free(cert);
+	} else {
+		key = d2i_PUBKEY(NULL, &p, (long)t->data.len);
+		ok = key && p == end;
+		EVP_PKEY_free(key);
+	}
+	tls_error_clear();
+	return ok;
+}
+
+bool
+tls_dane_usable(const struct tlsa *t)
+{
+	if ((t->usage != TLSA_DANE_TA && t->usage != TLSA_DANE_EE) ||
+	    t->selector > 1)
+		return false;
+	switch (t->mtype) {
+	case 0:
+		return t->data.len > 0 && readable(t);
+	case 1:
+		return t->data.len == 32;
+	case 2:
+		return t->data.len == 64;
+	default:
+		return false;
+	}
+}
+
+static bool
+add_record(SSL *ssl, const char *peer, const struct tlsa *t)
 {
 	struct buf text = BUF_INIT;
 	int rc;
@@ -103,41 +146,18 @@ add_record(SSL *ssl, const struct tls_dane *d, const struct tlsa *t)
 	if (rc <= 0) {
 		tls_error_clear();
 		tlsa_format(t, &text);
-		log_warn("%s: unusable TLSA RR: %s", d->peer, buf_cstr(&text));
+		log_warn("%s: unusable TLSA RR: %s", peer, buf_cstr(&text));
 		buf_free(&text);
 	}
 	return rc > 0;
 }
 
-bool
-tls_dane_begin(SSL *ssl, const struct tls_dane *d, bool *usable)
+size_t
+tls_dane_add(SSL *ssl, const char *peer, const struct tlsa_list *l)
 {
-	size_t n = d->names ? d->names->n : 0;
+	size_t n = 0;
 
-	*usable = false;
-	/* It sets the name to ask for, and the name to compare. */
-	if (SSL_dane_enable(ssl, d->base) <= 0) {
-		log_warn("%s: cannot use TLSA records", d->peer);
-		tls_error_log();
-		return false;
-	}
-	for (size_t i = 0; i < n; i++)
-		if (!SSL_add1_host(ssl, d->names->v[i]))
-			tls_error_clear();
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	for (size_t i = 0; i < d->tlsa->n; i++)
-		if (add_record(ssl, d, &d->tlsa->v[i]))
-			*usable = true;
-	if (!*usable)
-		log_warn("%s: all TLSA records unusable%s", d->peer,
-			 d->must ? "" : ", fallback to unauthenticated TLS");
-	return true;
-}
-
-bool
-tls_dane_matched(SSL *ssl)
-{
-	return SSL_get_verify_result(ssl) == X509_V_OK &&
-	       (SSL_session_reused(ssl) ||
-		SSL_get0_dane_authority(ssl, NULL, NULL) >= 0);
+	for (size_t i = 0; i < l->n; i++)
+		n += add_record(ssl, peer, &l->v[i]);
+	return n;
 }

@@ -201,7 +201,7 @@ set_names(const struct smtp_tls_target *t, const char *base,
 	strvec_reset(&p->names);
 	strvec_add(&p->names, base);
 	strvec_add(&p->names, t->dest->host);
-	if (t->addr->domain && t->addr->mx_secure)
+	if (t->addr->domain)
 		strvec_add(&p->names, t->addr->domain);
 	free(p->sni);
 	p->sni = mem_strdup(base);
@@ -217,13 +217,13 @@ use_records(const struct smtp_tls_target *t, const struct lookup *found,
 	free(p->report_domain);
 	p->report_type = mem_strdup("tlsa");
 	p->report_domain = mem_strdup(found->base);
-	if (!t->addr->mx_secure) {
-		level = insecure_mx_level();
-		if (level == TLS_CLIENT_ENCRYPT)
-			return lower(p, level,
-				     "TLSA records, but no signed MX record");
-	}
 	take_records(t->addr, found, p);
+	if (!t->addr->mx_secure)
+		level = insecure_mx_level();
+	if (level == TLS_CLIENT_ENCRYPT) {
+		tlsa_list_free(&p->tlsa);
+		return lower(p, level, "TLSA records, but no signed MX record");
+	}
 	if (p->tlsa.n == 0)
 		return lower(p, TLS_CLIENT_ENCRYPT, "TLSA records unusable");
 	set_names(t, found->base, p);

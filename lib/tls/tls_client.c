@@ -497,7 +497,13 @@ tls_client_start(struct tls_context *t, struct stream *s,
 	tls_dump_handshake_done(ssl);
 	tls_describe(t, ssl, wish->peer, &result->facts);
 	judge(ssl, wish, result);
-	tls_verify_report(ssl);
+	if (result->unusable && wish->level == TLS_CLIENT_DANE_ONLY)
+		log_info("server certificate verification failed for %s: "
+			 "num=%d:%s",
+			 wish->peer, X509_V_ERR_UNSPECIFIED,
+			 X509_verify_cert_error_string(X509_V_ERR_UNSPECIFIED));
+	else
+		tls_verify_report(ssl);
 	if (t->config.log_level >= 2)
 		log_match(ssl, wish, result);
 	if (t->config.log_level >= 1)

@@ -326,6 +326,7 @@ def client_lines(log):
         if "look-up of " in text:
             continue
         text = re.sub(r" delay=[^,]*, delays=[^,]*,", "", text)
+        text = re.sub(r" server-digest \w+", "", text)  # not when resumed
         text = re.sub(r" conn_use=\d+,", "", text)
         text = re.sub(r"queued as \w+", "queued as QID", text)
         text = re.sub(r"\b[0-9A-Za-z]{10,}: to=", "QID: to=", text)

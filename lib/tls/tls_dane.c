@@ -41,6 +41,7 @@ digest_number(struct span word, struct span *name)
 	return (int)number;
 }
 
+/* false: it is not used. */
 static bool
 add_digest(SSL_CTX *ctx, struct span word, int order, bool *seen)
 {
@@ -50,19 +51,24 @@ add_digest(SSL_CTX *ctx, struct span word, int order, bool *seen)
 	const EVP_MD *md = EVP_get_digestbyname(text);
 	bool ok = false;
 
-	if (mtype == 0)
-		log_warn("bad element \"%.*s\" of tls_dane_digests",
+	if (mtype == 0 && span_find(word, '=') < 0)
+		log_warn("tls_dane_digests: digest algorithm %s needs an "
+			 "explicit number",
+			 text);
+	else if (mtype == 0)
+		log_warn("tls_dane_digests: bad number in %.*s",
 			 SPAN_ARG(word));
 	else if (!md)
-		log_warn("digest algorithm \"%s\" of tls_dane_digests is not "
-			 "there",
+		log_warn("tls_dane_digests: there is no digest algorithm %s",
 			 text);
 	else if (seen[mtype])
-		log_warn("tls_dane_digests has matching type %d twice", mtype);
+		log_warn("tls_dane_digests: matching type %d is there twice",
+			 mtype);
 	else
 		ok = SSL_CTX_dane_mtype_set(ctx, md, (uint8_t)mtype,
 					    (uint8_t)order) > 0;
-	seen[mtype] = true;
+	if (ok)
+		seen[mtype] = true;
 	free(text);
 	return ok;
 }
@@ -73,24 +79,22 @@ tls_dane_prepare(SSL_CTX *ctx, const char *digests)
 	struct span rest = span_of(digests), word;
 	bool seen[MTYPES] = {false};
 	int order = DIGESTS_MAX;
-	bool ok = SSL_CTX_dane_enable(ctx) > 0;
+	bool any = false;
 
-	while (ok && order > 0 && span_next_token(&rest, ", \t\r\n", &word))
-		ok = add_digest(ctx, word, order--, seen);
+	if (SSL_CTX_dane_enable(ctx) > 0)
+		while (order > 0 && span_next_token(&rest, ", \t\r\n", &word))
+			any |= add_digest(ctx, word, order--, seen);
 	/* Those that are not listed are off. */
-	for (size_t i = 0; ok && i < sizeof(known) / sizeof(*known); i++)
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (!seen[known[i].mtype])
-			ok = SSL_CTX_dane_mtype_set(
-				 ctx, NULL, (uint8_t)known[i].mtype, 0) > 0;
+			SSL_CTX_dane_mtype_set(ctx, NULL,
+					       (uint8_t)known[i].mtype, 0);
 	/* RFC 7672 section 3.1.1: usage 3 is about a key, not about names. */
 	SSL_CTX_dane_set_flags(ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
-	if (ok)
-		return true;
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-		SSL_CTX_dane_mtype_set(ctx, NULL, (uint8_t)known[i].mtype, 0);
-	log_warn("DANE TLSA support is disabled");
-	tls_error_log();
-	return false;
+	tls_error_clear();
+	if (!any)
+		log_warn("tls_dane_digests: no digest can be used");
+	return any;
 }
 
 /* The whole certificate or key is in the record: can it be read? */

@@ -14,7 +14,8 @@
 /*
  * Once per context. digests: those that records may use, best first, by name
  * and with "=N" where N is the number of the matching type
- * (tls_dane_digests). false: logged; no digest can be used.
+ * (tls_dane_digests); a bad one is logged and left out. false: logged;
+ * records with digests cannot be used.
  */
 bool tls_dane_prepare(SSL_CTX *ctx, const char *digests);
 

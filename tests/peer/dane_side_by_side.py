@@ -184,6 +184,7 @@ LEVELS = {
     "daneonly": {"smtp_tls_security_level": "dane-only"},
     "imxmay": {"smtp_tls_dane_insecure_mx_policy": "may"},
     "imxencrypt": {"smtp_tls_dane_insecure_mx_policy": "encrypt"},
+    "digbad": {"tls_dane_digests": "sha256 nonsense"},
     "nodnssec": {"smtp_dns_support_level": "enabled"},
     "nodnsseconly": {"smtp_dns_support_level": "enabled",
                      "smtp_tls_security_level": "dane-only"},
@@ -202,6 +203,7 @@ MORE = {
                  "nomx.s", "nomx.i", "alias.s", "aliasnone.s", "x.m",
                  "denyforged.s", "bad.i", "trash.s", "tlsain.s"],
     "imxmay": ["dom.i", "bad.i", "plainee.i", "pkix.i", "ee.s", "forged.i"],
+    "digbad": ["ee.s", "bad.s", "none.s", "dom.i", "plainee.s"],
     "imxencrypt": ["dom.i", "bad.i", "plainee.i", "pkix.i", "none.i",
                    "plain.i", "forged.i", "taname.i"],
     "nodnssec": ["ee.s", "bad.s", "dom.i", "alias.s", "forged.s"],
@@ -398,6 +400,10 @@ def compare(wanted, theirs, ours):
             # Postfix has no DANE there; we do the same as for "dane".
             a = ours.get(nexthop.split(":")[1], [])
             a, b = ([re.sub(r"@[^>]*", "", x) for x in y] for y in (a, b))
+        if domain == "pkix.i.example":
+            # Postfix's process may know the records of pkix.s already.
+            a, b = ([x for x in y if "certificate usage" not in x]
+                    for y in (a, b))
         if a != b:
             different += 1
             print(f"--- {domain} ({nexthop})")

@@ -52,6 +52,10 @@ insecure_mx_level(void)
 		return TLS_CLIENT_MAY;
 	if (strcasecmp(level, "encrypt") == 0)
 		return TLS_CLIENT_ENCRYPT;
+	if (strcasecmp(level, "dane") != 0)
+		log_warn("bad smtp_tls_dane_insecure_mx_policy \"%s\": using "
+			 "\"dane\"",
+			 level);
 	return TLS_CLIENT_HALF_DANE;
 }
 

@@ -138,8 +138,7 @@ static void
 test_digests(void **state)
 {
 	static const char *const bad[] = {
-	    "sha512 nonsense", "sha256=2", "sha512 sha384=1",
-	    "sha256 sha256",   "sha256=x", "sha384",
+	    "", "nonsense", "sha256=2", "sha384=1", "sha256=x", "sha384",
 	};
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
@@ -153,6 +152,11 @@ test_digests(void **state)
 	assert_true(tls_dane_prepare(ctx, "sha256=1, sha384=7"));
 	assert_int_equal(added(ctx, "030101" DIGEST32), 1);
 	assert_int_equal(added(ctx, "030102" DIGEST32 DIGEST32), 0);
+	SSL_CTX_free(ctx);
+	ctx = SSL_CTX_new(TLS_client_method());
+	assert_true(tls_dane_prepare(ctx, "nonsense sha512 sha512=2"));
+	assert_int_equal(added(ctx, "030102" DIGEST32 DIGEST32), 1);
+	assert_int_equal(added(ctx, "030101" DIGEST32), 0);
 	SSL_CTX_free(ctx);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		ctx = SSL_CTX_new(TLS_client_method());

@@ -326,7 +326,7 @@ def client_lines(log):
         if not match or "to=<s@example.com>" in line:
             continue
         pid, text = match[2], match[3]
-        if "look-up of " in text:
+        if "look-up of " in text or "tls_dane_digests:" in text:
             continue
         text = re.sub(r" delay=[^,]*, delays=[^,]*,", "", text)
         text = re.sub(r" server-digest \w+", "", text)  # not when resumed

@@ -61,7 +61,7 @@ bool smtp_addr_lookup(const struct dest *d, struct smtp_addr_list *l,
 		      struct why *why);
 
 /* Append an IP address in text form; false when it is none, or l is full. */
-bool smtp_addr_add(struct smtp_addr_list *l, const char *host,
-		   const char *text, int port, int preference);
+bool smtp_addr_add(struct smtp_addr_list *l, const char *host, const char *text,
+		   int port, int preference);
 
 #endif

@@ -8,6 +8,7 @@
 #include "lib/conf/conf.h"
 #include "lib/dns/dns.h"
 #include "lib/dns/wire.h"
+#include "smtp/smtp_host.h"
 
 enum { LOOKUP_SECONDS = 35 }; /* more than the resolver's own limit */
 
@@ -261,7 +262,7 @@ apply(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
 bool
 smtp_tls_dane_apply(const struct smtp_tls_target *t, struct smtp_tls_policy *p)
 {
-	if (!smtp_addr_uses_dns()) {
+	if (!smtp_host_policy().dns) {
 		log_warn("%s: %s configured with dnssec lookups disabled",
 			 t->dest->name, tls_client_level_name(p->asked));
 		return lower(p, TLS_CLIENT_MAY,

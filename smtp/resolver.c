@@ -32,6 +32,7 @@ resolver_start(struct event_base *base)
 	    .servers = conf->postrider_resolver_servers,
 	    .trust_anchor = conf->postrider_resolver_trust_anchor,
 	    .insecure = conf->postrider_resolver_insecure_zones,
+	    .probe = conf->dnssec_probe,
 	};
 
 	if (conf->postrider_resolver_hosts[0])

@@ -30,6 +30,8 @@ struct question {
 	struct context *ctx;
 	char *name;
 	enum dns_type type;
+	bool second; /* asked again, of the servers of this host */
+	struct dns_answer first;
 	resolver_engine_fn fn;
 	void *arg;
 };
@@ -38,21 +40,22 @@ STAILQ_HEAD(question_list, question);
 struct context {
 	SLIST_ENTRY(context) next_dead;
 	struct ub_ctx *ub;
+	enum resolver_way way;
 	size_t in_flight;
 	bool retired; /* to be deleted when in_flight is 0 */
 	bool dead;    /* waits for the reaper */
-	bool validates;
-	bool probing;
-	struct event *probe_timer;
-	struct question_list waiting; /* while probing */
 };
 
 static struct {
 	struct event_base *base;
 	struct resolver_engine_conf conf;
-	struct context *now;
-	struct context *candidate; /* probes, to take over from now */
-	struct stat st;            /* of resolv.conf */
+	struct context *now;   /* NULL while the first probe is under way */
+	struct context *local; /* beside RESOLVER_RECURSE, when there are
+				  servers of this host */
+	struct question_list waiting; /* for now */
+	struct context *candidate;    /* is probed, to take over from now */
+	struct event *probe_timer;
+	struct stat st; /* of resolv.conf */
 	int64_t checked;
 	int64_t probe_again; /* 0: never */
 	struct event *reaper;
@@ -60,8 +63,8 @@ static struct {
 	int ports; /* sockets towards the servers */
 } engine;
 
-static struct context *context_new(bool validate);
 static void context_start(struct context *c, struct question *q);
+static void probe_next(enum resolver_way way);
 
 static void
 context_reap(evutil_socket_t fd, short what, void *arg)
@@ -84,7 +87,7 @@ context_check_dead(struct context *c)
 {
 	static const struct timeval at_once = {0, 0};
 
-	if (!c->retired || c->in_flight || c->probing || c->dead)
+	if (!c->retired || c->in_flight || c->dead)
 		return;
 	c->dead = true;
 	SLIST_INSERT_HEAD(&engine.dead, c, next_dead);
@@ -94,6 +97,8 @@ context_check_dead(struct context *c)
 static void
 context_retire(struct context *c)
 {
+	if (!c)
+		return;
 	c->retired = true;
 	context_check_dead(c);
 }
@@ -104,10 +109,46 @@ question_finish(struct question *q, struct dns_answer *answer)
 	resolver_engine_fn fn = q->fn;
 	void *arg = q->arg;
 
+	dns_answer_free(&q->first);
 	free(q->name);
 	free(q);
 	fn(arg, answer);
 	dns_answer_free(answer);
+}
+
+/*
+ * What the root servers lead to counts when it is signed, and when it cannot
+ * be had: who keeps answers away must not be able to make a signed name an
+ * unsigned one.
+ */
+static bool
+wants_second(const struct question *q, const struct dns_answer *a)
+{
+	return q->ctx->way == RESOLVER_RECURSE && engine.local && !q->second &&
+	       a->status != DNS_RETRY && !(a->status == DNS_FOUND && a->secure);
+}
+
+static void
+question_second(struct question *q, struct dns_answer *a)
+{
+	q->second = true;
+	q->first = *a;
+	*a = (struct dns_answer)DNS_ANSWER_INIT;
+	context_start(engine.local, q);
+}
+
+/* Of two answers the first is better than none. */
+static void
+question_done(struct question *q, struct dns_answer *a)
+{
+	if (q->second && a->status != DNS_FOUND) {
+		dns_answer_free(a);
+		*a = q->first;
+		q->first = (struct dns_answer)DNS_ANSWER_INIT;
+		/* That of the servers of this host would not have been. */
+		a->secure = false;
+	}
+	question_finish(q, a);
 }
 
 static void
@@ -117,7 +158,7 @@ question_fail(struct question *q, enum dns_status status, const char *text)
 
 	a.status = status;
 	buf_set_cstr(&a.reason, text);
-	question_finish(q, &a);
+	question_done(q, &a);
 }
 
 static void
@@ -147,7 +188,10 @@ on_answer(void *arg, int rcode, void *packet, int len, int sec, char *why_bogus,
 		buf_set_cstr(&a.reason, "server failure, or no answer from the "
 					"name servers");
 	c->in_flight--;
-	question_finish(q, &a);
+	if (wants_second(q, &a))
+		question_second(q, &a);
+	else
+		question_done(q, &a);
 	context_check_dead(c);
 }
 
@@ -167,65 +211,116 @@ context_start(struct context *c, struct question *q)
 		      ub_strerror(rc));
 }
 
-static void
-context_run_waiting(struct context *c)
+static struct context *
+context_new(enum resolver_way way)
 {
+	struct context *c = mem_alloc(sizeof(*c));
+
+	c->way = way;
+	c->ub = ub_ctx_create_event(engine.base);
+	if (!c->ub)
+		log_fatal_code(75, "cannot create a libunbound context: %m");
+	if (!resolver_setup_context(c->ub, &engine.conf, way, engine.ports))
+		c->way = RESOLVER_PLAIN;
+	return c;
+}
+
+/* ---- which context ---- */
+
+static void
+log_change(enum resolver_way way)
+{
+	static const char *const texts[] = {
+	    [RESOLVER_FORWARD] = "the name servers give answers that validate "
+				 "again",
+	    [RESOLVER_RECURSE] = "the name servers do not give answers that "
+				 "validate; asking the root servers",
+	};
+
+	if (way == RESOLVER_PLAIN)
+		log_warn("DNSSEC validation may be unavailable: the name "
+			 "servers do not give answers that validate; going on "
+			 "without DNSSEC");
+	else
+		log_info("%s", texts[way]);
+}
+
+/* What is best, if it works. */
+static enum resolver_way
+wanted_way(void)
+{
+	return resolver_setup_only_root(&engine.conf) ? RESOLVER_RECURSE
+						      : RESOLVER_FORWARD;
+}
+
+static void
+engine_start(struct question *q)
+{
+	if (engine.local && resolver_setup_is_private(&engine.conf, q->name))
+		context_start(engine.local, q);
+	else
+		context_start(engine.now, q);
+}
+
+/* c answers from now on, those that waited first. */
+static void
+engine_use(struct context *c)
+{
+	enum resolver_way wanted = wanted_way();
 	struct question *q;
 
-	while ((q = STAILQ_FIRST(&c->waiting))) {
-		STAILQ_REMOVE_HEAD(&c->waiting, next);
-		context_start(c, q);
+	if (c->way != (engine.now ? engine.now->way : wanted))
+		log_change(c->way);
+	context_retire(engine.now);
+	context_retire(engine.local);
+	engine.now = c;
+	engine.local = NULL;
+	if (c->way == RESOLVER_RECURSE && wanted != RESOLVER_RECURSE)
+		engine.local = context_new(RESOLVER_PLAIN);
+	engine.probe_again = 0;
+	if (c->way != wanted)
+		engine.probe_again = io_monotonic() + PROBE_AGAIN_USEC;
+	while ((q = STAILQ_FIRST(&engine.waiting))) {
+		STAILQ_REMOVE_HEAD(&engine.waiting, next);
+		engine_start(q);
 	}
 }
 
-/* The first context cannot validate: one that does not even try takes over
- * the questions that waited. */
+/* The candidate does not validate, or does not answer. */
 static void
-probe_failed(struct context *c)
+probe_failed(enum resolver_way way)
 {
-	struct context *plain;
-
-	log_warn("the name servers do not give answers that validate; "
-		 "going on without DNSSEC");
-	plain = context_new(false);
-	STAILQ_CONCAT(&plain->waiting, &c->waiting);
-	engine.now = plain;
-	context_retire(c);
-	context_run_waiting(plain);
+	/* Servers that were named are the ones to ask, and no others. */
+	if (way == RESOLVER_FORWARD && engine.conf.servers[0] == '\0' &&
+	    !(engine.now && engine.now->way == RESOLVER_RECURSE))
+		probe_next(RESOLVER_RECURSE);
+	else if (!engine.now)
+		engine_use(context_new(RESOLVER_PLAIN));
+	else
+		engine.probe_again = io_monotonic() + PROBE_AGAIN_USEC;
 }
 
 static void
 probe_end(struct context *c, bool secure)
 {
-	if (!c->probing)
+	if (c != engine.candidate)
+		return; /* it was given up */
+	engine.candidate = NULL;
+	event_free(engine.probe_timer);
+	engine.probe_timer = NULL;
+	if (secure) {
+		engine_use(c);
 		return;
-	c->probing = false;
-	event_free(c->probe_timer);
-	c->probe_timer = NULL;
-	if (!secure)
-		engine.probe_again = io_monotonic() + PROBE_AGAIN_USEC;
-	if (c == engine.candidate) {
-		engine.candidate = NULL;
-		if (secure) {
-			log_info("the name servers give answers that "
-				 "validate again");
-			context_retire(engine.now);
-			engine.now = c;
-		} else {
-			context_retire(c);
-		}
-	} else if (c == engine.now && !secure) {
-		probe_failed(c);
-	} else {
-		context_run_waiting(c);
-		context_check_dead(c);
 	}
+	context_retire(c);
+	probe_failed(c->way);
 }
 
+/* The context is there until its last question was answered. */
 static void
 on_probe(void *arg, struct dns_answer *answer)
 {
-	probe_end(arg, answer->status == DNS_FOUND && answer->secure);
+	probe_end(arg, answer->status != DNS_RETRY && answer->secure);
 }
 
 static void
@@ -236,69 +331,77 @@ on_probe_timeout(evutil_socket_t fd, short what, void *arg)
 	probe_end(arg, false);
 }
 
+/* dnssec_probe, "type:name". */
 static void
-probe_start(struct context *c)
+probe_question(struct question *q)
+{
+	struct span name = span_of(engine.conf.probe), type = {NULL, 0};
+
+	span_next_token(&name, ":", &type);
+	name = span_from(name, 1);
+	q->type = dns_type_by_name(type);
+	if (q->type && name.len) {
+		q->name = mem_strndup(name.data, name.len);
+		return;
+	}
+	log_warn("bad dnssec_probe \"%s\": using \"ns:.\"", engine.conf.probe);
+	q->type = DNS_NS;
+	q->name = mem_strdup(".");
+}
+
+static void
+probe_next(enum resolver_way way)
 {
 	static const struct timeval limit = {PROBE_SECONDS, 0};
-	struct question *q = mem_alloc(sizeof(*q));
+	struct context *c = context_new(way);
+	struct question *q;
 
-	c->probing = true;
-	c->probe_timer = evtimer_new(engine.base, on_probe_timeout, c);
-	event_add(c->probe_timer, &limit);
-	q->name = mem_strdup(".");
-	q->type = 2; /* NS */
+	if (c->way == RESOLVER_PLAIN || engine.conf.probe[0] == '\0') {
+		/* No anchor, or it is not to be tried out. */
+		if (engine.now && c->way == RESOLVER_PLAIN)
+			context_retire(c);
+		else
+			engine_use(c);
+		return;
+	}
+	engine.candidate = c;
+	engine.probe_timer = evtimer_new(engine.base, on_probe_timeout, c);
+	event_add(engine.probe_timer, &limit);
+	q = mem_alloc(sizeof(*q));
+	q->second = true;
+	q->first = (struct dns_answer)DNS_ANSWER_INIT;
 	q->fn = on_probe;
 	q->arg = c;
+	probe_question(q);
 	context_start(c, q);
 }
 
-static struct context *
-context_new(bool validate)
-{
-	struct context *c = mem_alloc(sizeof(*c));
-
-	STAILQ_INIT(&c->waiting);
-	c->ub = ub_ctx_create_event(engine.base);
-	if (!c->ub)
-		log_fatal_code(75, "cannot create a libunbound context: %m");
-	c->validates =
-	    resolver_setup_context(c->ub, &engine.conf, validate, engine.ports);
-	return c;
-}
-
-/* A new context replaces the one in use. */
-static void
-engine_replace(void)
-{
-	struct context *old = engine.now;
-
-	engine.probe_again = 0;
-	if (engine.candidate) {
-		/* It asks servers that are not in use any more. */
-		context_retire(engine.candidate);
-		engine.candidate = NULL;
-	}
-	engine.now = context_new(true);
-	if (engine.now->validates)
-		probe_start(engine.now);
-	if (old)
-		context_retire(old);
-}
-
-/* Try whether the servers have learnt to validate. */
 static void
 engine_probe(void)
 {
 	engine.probe_again = 0;
 	if (engine.candidate)
 		return;
-	engine.candidate = context_new(true);
-	if (engine.candidate->validates) {
-		probe_start(engine.candidate);
-		return;
-	}
-	context_retire(engine.candidate);
+	probe_next(wanted_way());
+}
+
+/* Everything anew, with what resolv.conf says now. */
+static void
+engine_replace(void)
+{
+	struct context *old = engine.candidate;
+
 	engine.candidate = NULL;
+	if (old) {
+		/* It asks servers that are not in use any more. */
+		event_free(engine.probe_timer);
+		engine.probe_timer = NULL;
+		context_retire(old);
+	}
+	context_retire(engine.now);
+	context_retire(engine.local);
+	engine.now = engine.local = NULL;
+	engine_probe();
 }
 
 static void
@@ -330,6 +433,7 @@ resolver_engine_start(struct event_base *base,
 
 	engine.base = base;
 	engine.conf = *conf;
+	STAILQ_INIT(&engine.waiting);
 	engine.reaper = evtimer_new(base, context_reap, NULL);
 	getrlimit(RLIMIT_NOFILE, &rl);
 	/* Half of the descriptors for clients. */
@@ -339,7 +443,6 @@ resolver_engine_start(struct event_base *base,
 	if (stat(RESOLVER_RESOLV_CONF, &engine.st) < 0)
 		memset(&engine.st, 0, sizeof(engine.st));
 	engine.checked = io_monotonic();
-	engine_replace();
 }
 
 void
@@ -351,10 +454,13 @@ resolver_engine_ask(const char *name, enum dns_type type, resolver_engine_fn fn,
 	engine_refresh();
 	q->name = mem_strdup(name);
 	q->type = type;
+	q->first = (struct dns_answer)DNS_ANSWER_INIT;
 	q->fn = fn;
 	q->arg = arg;
-	if (engine.now->probing)
-		STAILQ_INSERT_TAIL(&engine.now->waiting, q, next);
+	if (!engine.now && !engine.candidate)
+		engine_probe();
+	if (engine.now)
+		engine_start(q);
 	else
-		context_start(engine.now, q);
+		STAILQ_INSERT_TAIL(&engine.waiting, q, next);
 }

@@ -4,10 +4,14 @@
  *
  * One context with one cache at a time. When /etc/resolv.conf changes, a new
  * context takes over and the old one goes when its last question is answered.
- * With a trust anchor the context validates (RFC 4035), provided that the
- * servers pass signatures on: the first thing it asks for is the root's NS
- * records, and when that does not validate it goes on without, and tries
- * again later.
+ *
+ * Answers are validated (RFC 4035). The servers of this host must pass
+ * signatures on for that: the first thing asked for is the probe, and when its
+ * answer does not validate the root servers are asked instead, and down from
+ * there. Then what is signed comes from there, and everything else, what does
+ * not exist included, from the servers of this host, which may know names that
+ * nobody else does. When the root servers do not answer either it goes on
+ * without DNSSEC, and tries again later.
  */
 #ifndef SMTP_RESOLVER_ENGINE_H
 #define SMTP_RESOLVER_ENGINE_H
@@ -17,9 +21,11 @@
 struct event_base;
 
 struct resolver_engine_conf {
-	const char *servers;      /* "127.0.0.1@5353 ..."; "": resolv.conf */
+	const char *servers;      /* "127.0.0.1@5353 ..."; "": resolv.conf;
+				     "root-servers" */
 	const char *trust_anchor; /* a file; "": the system's, when there */
 	const char *insecure;     /* further zones without signatures */
+	const char *probe;        /* "ns:."; "": no probe */
 };
 
 /* Before the first question. The strings are kept. */

@@ -16,11 +16,23 @@ enum {
 	SERVERS_MAX = 16,
 };
 
-static const char *const anchors[] = {
+/* Of the packages dns-root-data and unbound, which keep them up to date. */
+static const char *const anchor_files[] = {
     "/usr/share/dns/root.key",
     "/var/lib/unbound/root.key",
     "/etc/unbound/root.key",
 };
+
+/* The keys of the root of 2017 and 2024, as IANA publishes them
+ * (https://data.iana.org/root-anchors/root-anchors.xml). */
+static const char *const anchor_keys[] = {
+    ". IN DS 20326 8 2 "
+    "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
+    ". IN DS 38696 8 2 "
+    "683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16",
+};
+
+static const char only_root[] = "root-servers";
 
 static void
 set_option(struct ub_ctx *ub, const char *name, const char *value)
@@ -57,6 +69,10 @@ static const char *const insecure_zones[] = {
     "domain.", "127.in-addr.arpa.",
 };
 
+/* Names of addresses: nothing depends on their signatures, and many networks
+ * give out their own. */
+static const char *const reverse_zones[] = {"in-addr.arpa.", "ip6.arpa."};
+
 static void
 set_insecure(struct ub_ctx *ub, const struct resolver_engine_conf *conf)
 {
@@ -71,6 +87,51 @@ set_insecure(struct ub_ctx *ub, const struct resolver_engine_conf *conf)
 		set_option(ub, "domain-insecure:", zone);
 		free(zone);
 	}
+}
+
+static struct span
+without_dot(struct span name)
+{
+	if (name.len && name.data[name.len - 1] == '.')
+		name.len--;
+	return name;
+}
+
+/* Is name the zone, or below it? */
+static bool
+is_in_zone(struct span name, struct span zone)
+{
+	size_t at = name.len - zone.len;
+
+	if (zone.len == 0 || name.len < zone.len)
+		return false;
+	return span_equal_nocase(span_from(name, at), zone) &&
+	       (at == 0 || name.data[at - 1] == '.');
+}
+
+static bool
+is_in_any(struct span name, const char *const *zones, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_in_zone(name, without_dot(span_of(zones[i]))))
+			return true;
+	return false;
+}
+
+bool
+resolver_setup_is_private(const struct resolver_engine_conf *conf,
+			  const char *text)
+{
+	struct span name = without_dot(span_of(text));
+	struct span rest = span_of(conf->insecure), word;
+
+	while (span_next_token(&rest, ", \t\r\n", &word))
+		if (is_in_zone(name, without_dot(word)))
+			return true;
+	return is_in_any(name, insecure_zones,
+			 sizeof(insecure_zones) / sizeof(*insecure_zones)) ||
+	       is_in_any(name, reverse_zones,
+			 sizeof(reverse_zones) / sizeof(*reverse_zones));
 }
 
 static void
@@ -157,40 +218,63 @@ add_servers(struct ub_ctx *ub, const struct resolver_engine_conf *conf)
 		add_server(ub, span_of("127.0.0.1"));
 }
 
-/* The trust anchor file, or NULL. */
-static const char *
-trust_anchor(const struct resolver_engine_conf *conf)
+/* A file; false: not used, and logged when that is a surprise. */
+static bool
+add_anchor_file(struct ub_ctx *ub, const char *path, bool wanted)
 {
-	if (conf->trust_anchor[0]) {
-		if (access(conf->trust_anchor, R_OK) == 0)
-			return conf->trust_anchor;
-		log_warn("cannot read the trust anchor %s: %m",
-			 conf->trust_anchor);
-		return NULL;
+	int rc;
+
+	if (access(path, R_OK) < 0) {
+		if (wanted)
+			log_warn("cannot read the trust anchor %s: %m", path);
+		return false;
 	}
-	for (size_t i = 0; i < sizeof(anchors) / sizeof(*anchors); i++)
-		if (access(anchors[i], R_OK) == 0)
-			return anchors[i];
-	return NULL;
+	rc = ub_ctx_add_ta_file(ub, path);
+	if (rc != 0)
+		log_warn("trust anchor %s: %s", path, ub_strerror(rc));
+	return rc == 0;
+}
+
+/*
+ * The administrator's file alone; without it the keys that are built in, and
+ * those of the first file of a package, which may know younger ones.
+ */
+static bool
+add_anchors(struct ub_ctx *ub, const struct resolver_engine_conf *conf)
+{
+	size_t files = sizeof(anchor_files) / sizeof(*anchor_files);
+	size_t keys = sizeof(anchor_keys) / sizeof(*anchor_keys);
+	bool any = false;
+
+	if (conf->trust_anchor[0])
+		return add_anchor_file(ub, conf->trust_anchor, true);
+	for (size_t i = 0; i < keys; i++)
+		any |= ub_ctx_add_ta(ub, anchor_keys[i]) == 0;
+	for (size_t i = 0; i < files; i++)
+		if (add_anchor_file(ub, anchor_files[i], false))
+			return true;
+	return any;
+}
+
+bool
+resolver_setup_only_root(const struct resolver_engine_conf *conf)
+{
+	return span_equal_cstr_nocase(span_trim(span_of(conf->servers)),
+				      only_root);
 }
 
 bool
 resolver_setup_context(struct ub_ctx *ub,
-		       const struct resolver_engine_conf *conf, bool validate,
-		       int ports)
+		       const struct resolver_engine_conf *conf,
+		       enum resolver_way way, int ports)
 {
-	const char *anchor = validate ? trust_anchor(conf) : NULL;
-	int rc = 0;
+	bool validate = way != RESOLVER_PLAIN && add_anchors(ub, conf);
 
-	if (anchor)
-		rc = ub_ctx_add_ta_file(ub, anchor);
-	if (rc != 0)
-		log_warn("trust anchor %s: %s", anchor, ub_strerror(rc));
-	validate = anchor && rc == 0;
 	set_options(ub, validate, ports);
 	if (validate)
 		set_insecure(ub, conf);
-	add_servers(ub, conf);
+	if (way != RESOLVER_RECURSE && !resolver_setup_only_root(conf))
+		add_servers(ub, conf);
 	remove_zones(ub);
-	return validate;
+	return validate || way == RESOLVER_PLAIN;
 }

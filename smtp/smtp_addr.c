@@ -24,12 +24,38 @@ enum {
 };
 
 void
+smtp_addr_clear(struct smtp_addr *a)
+{
+	free(a->host);
+	free(a->text);
+	free(a->asked);
+	free(a->canonical);
+	free(a->domain);
+	*a = (struct smtp_addr){0};
+}
+
+static char *
+copy(const char *s)
+{
+	return s ? mem_strdup(s) : NULL;
+}
+
+void
+smtp_addr_copy(struct smtp_addr *to, const struct smtp_addr *from)
+{
+	*to = *from;
+	to->host = mem_strdup(from->host);
+	to->text = mem_strdup(from->text);
+	to->asked = copy(from->asked);
+	to->canonical = copy(from->canonical);
+	to->domain = copy(from->domain);
+}
+
+void
 smtp_addr_list_free(struct smtp_addr_list *l)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		free(l->v[i].host);
-		free(l->v[i].text);
-	}
+	for (size_t i = 0; i < l->n; i++)
+		smtp_addr_clear(&l->v[i]);
 	free(l->v);
 	*l = (struct smtp_addr_list){0};
 }
@@ -45,6 +71,7 @@ add(struct smtp_addr_list *l, const char *host, const char *text, int port,
 	*a = (struct smtp_addr){
 	    .host = mem_strdup(host),
 	    .text = mem_strdup(text),
+	    .mx_secure = true,
 	    .preference = preference,
 	    .port = port,
 	};
@@ -154,6 +181,18 @@ mx_host(const struct smtp_host_policy *p, const struct dest *d,
 	return valid;
 }
 
+void
+smtp_addr_note_hosts(struct smtp_addr_list *l, const char *name,
+		     const struct dns_answer *a)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		l->v[i].mx_secure = a->secure;
+		if (name && a->canonical && a->canonical[0] &&
+		    strcasecmp(a->canonical, name) != 0)
+			l->v[i].domain = mem_strdup(a->canonical);
+	}
+}
+
 /* Addresses of all mail exchangers. */
 static bool
 mx_hosts(const struct smtp_host_policy *p, const struct dest *d,
@@ -168,6 +207,7 @@ mx_hosts(const struct smtp_host_policy *p, const struct dest *d,
 			l->best = a->rr[i].preference;
 		valid += mx_host(p, d, &a->rr[i], l, why, &defer);
 	}
+	smtp_addr_note_hosts(l, d->host, a);
 	if (l->n)
 		return true;
 	if (valid == 0) {
@@ -207,6 +247,7 @@ mx_lookup(const struct smtp_host_policy *p, const struct dest *d,
 	case DNS_RETRY:
 		if (conf->ignore_mx_lookup_error)
 			ok = smtp_host_lookup(p, d->host, d->port, 0, l, why);
+		smtp_addr_note_hosts(l, d->host, &a);
 		break;
 	case DNS_BAD_NAME:
 		break;
@@ -330,8 +371,7 @@ keep_better(struct smtp_addr_list *l, int preference)
 		if (l->v[i].preference < preference) {
 			l->v[n++] = l->v[i];
 		} else {
-			free(l->v[i].host);
-			free(l->v[i].text);
+			smtp_addr_clear(&l->v[i]);
 		}
 	}
 	l->n = n;

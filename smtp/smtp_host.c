@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/conf/conf.h"
 #include "lib/dns/filter.h"
 #include "lib/dns/name.h"
@@ -159,6 +160,23 @@ smtp_host_query(const char *name, enum dns_type type, unsigned search,
 	return st;
 }
 
+/* What DNSSEC says about the addresses from index from on. */
+static void
+note_answer(struct smtp_addr_list *l, size_t from, const char *name,
+	    const struct dns_answer *a)
+{
+	bool alias = a->canonical && a->canonical[0] &&
+		     strcasecmp(a->canonical, name) != 0;
+
+	for (size_t i = from; i < l->n; i++) {
+		l->v[i].secure = a->secure;
+		if (!alias)
+			continue;
+		l->v[i].asked = mem_strdup(name);
+		l->v[i].canonical = mem_strdup(a->canonical);
+	}
+}
+
 static void
 add_all(const struct dns_answer *a, const char *name, int port, int preference,
 	struct smtp_addr_list *l)
@@ -168,8 +186,11 @@ add_all(const struct dns_answer *a, const char *name, int port, int preference,
 			       ? a->canonical
 			       : name;
 
+	size_t from = l->n;
+
 	for (size_t i = 0; i < a->n; i++)
 		smtp_addr_add(l, host, a->rr[i].text, port, preference);
+	note_answer(l, from, name, a);
 }
 
 /* One type of addresses. A temporary failure is not overwritten by "no such

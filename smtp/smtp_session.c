@@ -29,6 +29,7 @@ smtp_session_free(struct smtp_session **sp)
 	free(s->tls.peer);
 	free(s->dest.name);
 	free(s->dest.host);
+	smtp_addr_clear(&s->target);
 	reply_free(&s->reply);
 	if (s->fd >= 0)
 		close(s->fd);
@@ -71,9 +72,7 @@ smtp_session_open(const struct smtp_addr *a, const struct dest *d, bool lmtp,
 	s->dest.name = mem_strdup(d->name);
 	s->dest.host = mem_strdup(d->host);
 	s->dest.service = NULL;
-	s->target = *a;
-	s->target.host = s->host;
-	s->target.text = s->addr;
+	smtp_addr_copy(&s->target, a);
 	s->tls.policy.why = (struct why)WHY_INIT;
 	s->name = mem_sprintf("%s[%s]", a->host, a->text);
 	s->relay = a->port ? mem_sprintf("%s:%d", s->name, a->port)

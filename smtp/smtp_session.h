@@ -50,8 +50,8 @@ struct smtp_session {
 	char *relay;   /* "host[addr]:port", as logged */
 	char *nexthop; /* of the request it was opened for */
 	int port;
-	struct dest dest;        /* copies, for the policy of later requests */
-	struct smtp_addr target; /* host and text are those above */
+	struct dest dest; /* copies, for the policy of later requests */
+	struct smtp_addr target;
 	struct smtp_session_tls tls;
 	bool lmtp;
 	bool std_port; /* a reply with our own name is a loop */

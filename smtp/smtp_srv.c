@@ -81,6 +81,7 @@ add_hosts(const struct smtp_host_policy *p, const char *name,
 		if (!smtp_host_lookup(p, rr->text, rr->port, (int)i, l, why))
 			defer |= why_class(why) == WHY_DEFER;
 	}
+	smtp_addr_note_hosts(l, NULL, a);
 	if (l->n)
 		return true;
 	if (!why_is_set(why))

@@ -119,9 +119,7 @@ check(struct smtp_session *s, struct why *why)
 		return true;
 	}
 	report(s, SMTP_TLS_OUTCOME_CERTIFICATE, true);
-	why_set(why, "4.7.5", "Server certificate not %s",
-		s->tls.policy.level == TLS_CLIENT_HALF_DANE ? "trusted"
-							    : "verified");
+	why_set(why, "4.7.5", "Server certificate not verified");
 	return false;
 }
 

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/sys/io.h"
+#include "lib/tls/tls_dane.h"
 
 enum {
 	FILE_MAX = 1 << 20,
@@ -35,7 +36,7 @@ parse(struct span pem, struct tlsa_list *out)
 
 		ok = selector >= 0 &&
 		     tlsa_list_add(out, 2, (uint8_t)selector, 0, data) &&
-		     tlsa_usable(&out->v[out->n - 1]);
+		     tls_dane_usable(&out->v[out->n - 1]);
 		OPENSSL_free(type);
 		OPENSSL_free(header);
 		OPENSSL_free(der);

@@ -413,3 +413,16 @@ dns_type_name(enum dns_type type)
 	snprintf(other, sizeof(other), "TYPE%d", (int)type);
 	return other;
 }
+
+enum dns_type
+dns_type_by_name(struct span name)
+{
+	static const enum dns_type types[] = {DNS_A,    DNS_NS,  DNS_CNAME,
+					      DNS_PTR,  DNS_MX,  DNS_TXT,
+					      DNS_AAAA, DNS_SRV, DNS_TLSA};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (span_equal_cstr_nocase(name, dns_type_name(types[i])))
+			return types[i];
+	return 0;
+}

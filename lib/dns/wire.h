@@ -47,5 +47,7 @@ bool dns_reverse_name(const char *addr, struct buf *out);
 
 /* "MX", "A"; "TYPE257" for others (static memory). */
 const char *dns_type_name(enum dns_type type);
+/* The type of such a name, without case; 0: not one of enum dns_type. */
+enum dns_type dns_type_by_name(struct span name);
 
 #endif

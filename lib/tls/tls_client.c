@@ -10,6 +10,7 @@
 #include "lib/base/num.h"
 #include "lib/conf/conf.h"
 #include "lib/tls/tls_client_cache.h"
+#include "lib/tls/tls_dane.h"
 #include "lib/tls/tls_describe.h"
 #include "lib/tls/tls_dump.h"
 #include "lib/tls/tls_error.h"
@@ -19,11 +20,9 @@
 #include "lib/tls/tls_webpki.h"
 
 enum {
-	/* Matching types of TLSA records: those of RFC 6698, and one of the
-	 * private range for fingerprints by any other digest. */
-	MTYPE_SHA256 = 1,
-	MTYPE_SHA512 = 2,
-	MTYPE_OTHER = 255,
+	/* The matching type of TLSA records (of the private range) that stands
+	 * for the digest of fingerprints. */
+	MTYPE_FINGERPRINT = 255,
 	LIFE_MAX = 100 * 86400, /* seconds a session can be resumed */
 };
 
@@ -66,19 +65,6 @@ client_config(const char *service, bool lmtp)
 	};
 }
 
-static uint8_t
-digest_mtype(const struct tls_context *t)
-{
-	switch (EVP_MD_get_type(t->digest)) {
-	case NID_sha256:
-		return MTYPE_SHA256;
-	case NID_sha512:
-		return MTYPE_SHA512;
-	default:
-		return MTYPE_OTHER;
-	}
-}
-
 struct tls_context *
 tls_client_context(const char *service, bool lmtp)
 {
@@ -87,17 +73,17 @@ tls_client_context(const char *service, bool lmtp)
 
 	if (!t)
 		return NULL;
-	if (SSL_CTX_dane_enable(t->ctx) <= 0 ||
-	    (digest_mtype(t) == MTYPE_OTHER &&
-	     SSL_CTX_dane_mtype_set(t->ctx, t->digest, MTYPE_OTHER, 1) <= 0)) {
-		log_warn("OpenSSL cannot match TLSA records: disabling TLS "
+	/* Without digests TLSA records are unusable: dane needs some TLS then,
+	 * and dane-only fails. */
+	tls_dane_prepare(t->ctx, conf->tls_dane_digests);
+	if (SSL_CTX_dane_mtype_set(t->ctx, t->digest, MTYPE_FINGERPRINT, 1) <=
+	    0) {
+		log_warn("OpenSSL cannot match fingerprints: disabling TLS "
 			 "support");
 		tls_error_log();
 		tls_context_free(t);
 		return NULL;
 	}
-	/* RFC 7672 section 3.1.1: usage 3 is about a key, not about names. */
-	SSL_CTX_dane_set_flags(t->ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
 	tls_client_cache_prepare(t->ctx, c.session_life);
 	return t;
 }
@@ -219,14 +205,6 @@ set_names(SSL *ssl, const struct strvec *names)
 	return any;
 }
 
-static bool
-add_record(SSL *ssl, const struct tlsa *t)
-{
-	return SSL_dane_tlsa_add(ssl, t->usage, t->selector, t->mtype,
-				 (const unsigned char *)t->data.data,
-				 t->data.len) > 0;
-}
-
 /* Hexadecimal digits; colons are optional. */
 static bool
 fingerprint_bytes(const char *text, struct buf *out)
@@ -253,24 +231,56 @@ fingerprint_bytes(const char *text, struct buf *out)
 
 /* As records: of a certificate, or of its key, whoever signed it. */
 static bool
-set_fingerprints(const struct tls_context *t, SSL *ssl,
-		 const struct strvec *prints)
+set_fingerprints(SSL *ssl, const struct strvec *prints)
 {
 	struct buf bytes = BUF_INIT;
 	bool any = false;
 
 	for (size_t i = 0; prints && i < prints->n; i++)
 		for (uint8_t selector = 0; selector <= 1; selector++) {
-			struct tlsa record = {3, selector, digest_mtype(t),
-					      BUF_INIT};
-
 			if (!fingerprint_bytes(prints->v[i], &bytes))
 				continue;
-			record.data = bytes;
-			any |= add_record(ssl, &record);
+			any |=
+			    SSL_dane_tlsa_add(ssl, TLSA_DANE_EE, selector,
+					      MTYPE_FINGERPRINT,
+					      (const unsigned char *)bytes.data,
+					      bytes.len) > 0;
 		}
 	buf_free(&bytes);
 	return any;
+}
+
+/*
+ * RFC 7672 section 2.2: a server with records is there for TLS, and when none
+ * of them can be used it is not authenticated. dane-only will not do then.
+ */
+static void
+set_records(SSL *ssl, const struct tls_client_wish *w, bool *unusable)
+{
+	if (w->tlsa && tls_dane_add(ssl, w->peer, w->tlsa) > 0)
+		return;
+	log_warn("%s: all TLSA records unusable%s", w->peer,
+		 w->level == TLS_CLIENT_DANE_ONLY
+		     ? ""
+		     : ", fallback to unauthenticated TLS");
+	*unusable = true;
+}
+
+/* Of a tafile: a server's own certificate may be its trust anchor. */
+static bool
+set_anchors(SSL *ssl, const struct tls_client_wish *w)
+{
+	size_t any = tls_dane_add(ssl, w->peer, w->tlsa);
+
+	for (size_t i = 0; i < w->tlsa->n; i++) {
+		struct tlsa leaf = w->tlsa->v[i];
+		const struct tlsa_list one = {&leaf, 1};
+
+		leaf.usage = TLSA_DANE_EE;
+		any += tls_dane_add(ssl, w->peer, &one);
+	}
+	SSL_dane_clear_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	return any > 0;
 }
 
 /*
@@ -278,36 +288,22 @@ set_fingerprints(const struct tls_context *t, SSL *ssl,
  * handshake, as a server that is not authenticated must not get mail.
  */
 static bool
-set_authentication(const struct tls_context *t, SSL *ssl,
-		   const struct tls_client_wish *w)
+set_authentication(SSL *ssl, const struct tls_client_wish *w, bool *unusable)
 {
-	bool records = (w->tlsa && w->tlsa->n) && authenticates(w->level);
-	bool any = false;
+	bool anchors = by_names(w->level) && w->tlsa && w->tlsa->n;
 
 	if (!authenticates(w->level))
 		return true;
-	if (records || w->level == TLS_CLIENT_FINGERPRINT ||
-	    by_records(w->level)) {
-		/* The name is for SNI, too, which is set by the caller. */
-		if (SSL_dane_enable(ssl, NULL) <= 0)
-			return false;
-	}
+	/* Without the name to ask for, which is set by the caller. */
+	if ((anchors || !by_names(w->level)) && SSL_dane_enable(ssl, NULL) <= 0)
+		return false;
 	if (w->level == TLS_CLIENT_FINGERPRINT)
-		return set_fingerprints(t, ssl, w->fingerprints);
+		return set_fingerprints(ssl, w->fingerprints);
 	if (!set_names(ssl, w->names))
 		return false;
-	for (size_t i = 0; records && i < w->tlsa->n; i++) {
-		struct tlsa leaf = w->tlsa->v[i];
-
-		any |= add_record(ssl, &leaf);
-		/* A server's own certificate may be its trust anchor. */
-		leaf.usage = 3;
-		if (by_names(w->level))
-			any |= add_record(ssl, &leaf);
-	}
-	if (by_names(w->level))
-		SSL_dane_clear_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
-	return any || (by_names(w->level) && !records);
+	if (by_records(w->level))
+		set_records(ssl, w, unusable);
+	return !anchors || set_anchors(ssl, w);
 }
 
 /* A digest of all that a session must not be resumed without. */
@@ -348,7 +344,8 @@ session_key(const struct tls_client_wish *w, struct buf *out)
 
 /* Ready for its handshake; NULL: logged. */
 static SSL *
-new_session(struct tls_context *t, const struct tls_client_wish *w)
+new_session(struct tls_context *t, const struct tls_client_wish *w,
+	    bool *unusable)
 {
 	SSL *ssl;
 
@@ -365,7 +362,7 @@ new_session(struct tls_context *t, const struct tls_client_wish *w)
 	SSL_set_connect_state(ssl);
 	if (!set_protocols(ssl, w) || !set_ciphers(t, ssl, w))
 		goto fail;
-	if (!set_authentication(t, ssl, w)) {
+	if (!set_authentication(ssl, w, unusable)) {
 		log_warn("%s: no name, fingerprint or record to know the "
 			 "server by: aborting TLS session",
 			 w->peer);
@@ -482,7 +479,7 @@ tls_client_start(struct tls_context *t, struct stream *s,
 	SSL *ssl;
 
 	*result = (struct tls_client_result){.tlsa = -1};
-	ssl = new_session(t, wish);
+	ssl = new_session(t, wish, &result->unusable);
 	if (!ssl) {
 		buf_set_cstr(&result->error, "local configuration");
 		return false;
@@ -500,7 +497,13 @@ tls_client_start(struct tls_context *t, struct stream *s,
 	tls_dump_handshake_done(ssl);
 	tls_describe(t, ssl, wish->peer, &result->facts);
 	judge(ssl, wish, result);
-	tls_verify_report(ssl);
+	if (result->unusable && wish->level == TLS_CLIENT_DANE_ONLY)
+		log_info("server certificate verification failed for %s: "
+			 "num=%d:%s",
+			 wish->peer, X509_V_ERR_UNSPECIFIED,
+			 X509_verify_cert_error_string(X509_V_ERR_UNSPECIFIED));
+	else
+		tls_verify_report(ssl);
 	if (t->config.log_level >= 2)
 		log_match(ssl, wish, result);
 	if (t->config.log_level >= 1)

@@ -15,6 +15,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/strvec.h"
+#include "lib/dns/tlsa.h"
 #include "lib/sys/watch.h"
 #include "lib/tls/tls_context.h"
 #include "lib/tls/tls_session.h"
@@ -40,31 +41,6 @@ bool tls_client_level_parse(struct span name, enum tls_client_level *level);
 const char *tls_client_level_name(enum tls_client_level level);
 /* TLS, or no delivery. */
 bool tls_client_level_is_mandatory(enum tls_client_level level);
-
-/* One TLSA record (RFC 6698). */
-struct tlsa {
-	uint8_t usage, selector, mtype;
-	struct buf data;
-};
-
-struct tlsa_list {
-	struct tlsa *v;
-	size_t n;
-};
-
-/* Of one server; more are left out. */
-enum { TLSA_MAX = 100 };
-
-/* A copy of data. false: TLSA_MAX are there already. */
-bool tlsa_list_add(struct tlsa_list *l, uint8_t usage, uint8_t selector,
-		   uint8_t mtype, struct span data);
-void tlsa_list_free(struct tlsa_list *l);
-/*
- * What OpenSSL can use for SMTP: usages 2 and 3 (RFC 7672 section 3.1.3),
- * digests that exist, keys and certificates that can be read. Digest agility
- * is OpenSSL's.
- */
-bool tlsa_usable(const struct tlsa *t);
 
 /* How the server is known. */
 enum tls_security {
@@ -112,6 +88,7 @@ struct tls_client_result {
 	struct buf error; /* why the certificate or the handshake failed, for
 			     reports; may be empty */
 	int tlsa;         /* the record that matched, or -1 */
+	bool unusable;    /* OpenSSL could not use any of the records */
 };
 
 /*

@@ -11,6 +11,7 @@
 static int context_index = -1; /* of the tls_context in an SSL_CTX */
 static int why_index = -1;     /* in an SSL: log the reason */
 static int text_index = -1;    /* in an SSL: the reason, until it is logged */
+static int depth_index = -1;   /* in an SSL: one more than its depth */
 static char yes;
 
 static void
@@ -85,19 +86,34 @@ describe(X509_STORE_CTX *x, const char *peer, bool of_client, struct buf *out)
 	buf_free(&issuer);
 }
 
-/* A server says at once why a client is not trusted; a client says it when
- * the handshake is over. */
+/* The first error of a chain is the reason for a server, which says it at
+ * once. */
 static void
-log_reason(X509_STORE_CTX *x, SSL *ssl, const char *peer, bool server)
+log_reason(X509_STORE_CTX *x, SSL *ssl, const char *peer)
 {
 	struct buf text = BUF_INIT;
 
-	describe(x, peer, server, &text);
-	if (server)
-		log_info("%s", buf_cstr(&text));
-	else
-		SSL_set_ex_data(ssl, text_index,
-				mem_strndup(text.data, text.len));
+	SSL_set_ex_data(ssl, why_index, NULL);
+	describe(x, peer, true, &text);
+	log_info("%s", buf_cstr(&text));
+	buf_free(&text);
+}
+
+/* The error nearest to the server's certificate is the reason for a client,
+ * which says it when the handshake is over. */
+static void
+keep_reason(X509_STORE_CTX *x, SSL *ssl, const char *peer)
+{
+	intptr_t depth = X509_STORE_CTX_get_error_depth(x) + 1;
+	intptr_t before = (intptr_t)SSL_get_ex_data(ssl, depth_index);
+	struct buf text = BUF_INIT;
+
+	if (before && before <= depth)
+		return;
+	describe(x, peer, false, &text);
+	free(SSL_get_ex_data(ssl, text_index));
+	SSL_set_ex_data(ssl, text_index, mem_strndup(text.data, text.len));
+	SSL_set_ex_data(ssl, depth_index, (void *)depth);
 	buf_free(&text);
 }
 
@@ -124,10 +140,8 @@ free_text(void *parent, void *text, CRYPTO_EX_DATA *data, int index, long argl,
 	free(text);
 }
 
-/*
- * Called for each certificate. The first error of a chain is the reason, and
- * it stays in the result though the walk goes on.
- */
+/* Called for each certificate. An error stays in the result though the walk
+ * goes on. */
 static int
 on_certificate(int ok, X509_STORE_CTX *x)
 {
@@ -142,8 +156,10 @@ on_certificate(int ok, X509_STORE_CTX *x)
 	if (t->config.log_level >= 2)
 		log_step(x, peer, X509_STORE_CTX_get_error_depth(x), ok);
 	if (!ok && SSL_get_ex_data(ssl, why_index)) {
-		SSL_set_ex_data(ssl, why_index, NULL);
-		log_reason(x, ssl, peer, t->config.server);
+		if (t->config.server)
+			log_reason(x, ssl, peer);
+		else
+			keep_reason(x, ssl, peer);
 	}
 	return 1;
 }
@@ -157,6 +173,7 @@ tls_verify_prepare(struct tls_context *t)
 		context_index =
 		    SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 		why_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+		depth_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 		text_index =
 		    SSL_get_ex_new_index(0, NULL, NULL, NULL, free_text);
 	}

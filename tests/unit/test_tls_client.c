@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "lib/tls/tls_client.h"
+#include "lib/tls/tls_dane.h"
 
 static void
 test_levels(void **state)
@@ -71,19 +72,19 @@ test_tlsa(void **state)
 
 	(void)state;
 	assert_true(tlsa_list_add(&l, 3, 1, 1, span_make(zeros, 32)));
-	assert_true(tlsa_usable(&l.v[0]));
+	assert_true(tls_dane_usable(&l.v[0]));
 	assert_true(tlsa_list_add(&l, 2, 0, 2, span_make(zeros, 64)));
-	assert_true(tlsa_usable(&l.v[1]));
+	assert_true(tls_dane_usable(&l.v[1]));
 	assert_true(tlsa_list_add(&l, 3, 1, 1, span_make(zeros, 31)));
-	assert_false(tlsa_usable(&l.v[2])); /* length of the digest */
+	assert_false(tls_dane_usable(&l.v[2])); /* length of the digest */
 	assert_true(tlsa_list_add(&l, 1, 1, 1, span_make(zeros, 32)));
-	assert_false(tlsa_usable(&l.v[3])); /* usage of the web */
+	assert_false(tls_dane_usable(&l.v[3])); /* usage of the web */
 	assert_true(tlsa_list_add(&l, 3, 0, 0, span_make(zeros, 40)));
-	assert_false(tlsa_usable(&l.v[4])); /* no certificate */
+	assert_false(tls_dane_usable(&l.v[4])); /* no certificate */
 	assert_true(tlsa_list_add(&l, 3, 1, 255, span_make(zeros, 32)));
-	assert_false(tlsa_usable(&l.v[5]));
+	assert_false(tls_dane_usable(&l.v[5]));
 	assert_true(tlsa_list_add(&l, 3, 2, 1, span_make(zeros, 32)));
-	assert_false(tlsa_usable(&l.v[6]));
+	assert_false(tls_dane_usable(&l.v[6]));
 	while (l.n < TLSA_MAX)
 		assert_true(tlsa_list_add(&l, 3, 1, 1, span_make(zeros, 32)));
 	assert_false(tlsa_list_add(&l, 3, 1, 1, span_make(zeros, 32)));

@@ -84,7 +84,7 @@ run(char **argv)
 		log_fatal_code(EX_TEMPFAIL, "fork: %m");
 	if (pid == 0) {
 		execvp(argv[0], argv);
-		log_fatal_code(EX_TEMPFAIL, "execvp %s: %m", argv[0]);
+		log_fatal("execvp %s: %m", argv[0]);
 	}
 	proc_wait(pid, false, -1, &status);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;

@@ -6,8 +6,9 @@ something differs; the differences are printed.
     postmulti_side_by_side.py CASES [oracle|ours]
 
 CASES: a file with one shell command per line ("#": a comment); it runs in a
-scratch folder with /etc/postfix as the primary instance. With a second
-argument the transcript of that side is printed.
+scratch folder with /etc/postfix as the primary instance. "lines N" prints
+what postfix(1) logged when that are N lines. With a second argument the
+transcript of that side is printed.
 """
 import difflib
 import os
@@ -68,6 +69,19 @@ smtp unix - - n - - smtp
 postlog unix-dgram n - n - 1 postlogd
 """
 
+# A running postlogd writes the lines later than the command ends.
+LINES = """\
+lines() {
+	i=0
+	while [ $(grep -c script log) -lt $1 ] && [ $i -lt %d ]; do
+		sleep .1
+		i=$((i + 1))
+	done
+	grep script log | cut -c 17- | sort
+	: >log
+}
+""" % (200 * buildtree.PATIENCE)
+
 
 def write(path, text):
     with open(path, "w") as out:
@@ -114,8 +128,10 @@ class Side:
         for name in ("master.cf", "master.cf.proto"):
             write("/etc/postfix/" + name, MASTER_CF)
         write("/etc/postfix/dynamicmaps.cf", "")
-        shutil.copy(os.path.join(oracle.root(), "etc/postfix/postfix-files"),
-                    "/etc/postfix")
+        if self.name == "oracle":
+            shutil.copy(os.path.join(oracle.root(),
+                                     "etc/postfix/postfix-files"),
+                        "/etc/postfix")
         files = os.path.join(self.top, "f")
         os.makedirs(files)
 
@@ -129,12 +145,13 @@ class Side:
         env = {k: v for k, v in os.environ.items()
                if not k.startswith(("MAIL", "POST", "LD_"))}
         env.update(PATH=f"{self.top}/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
-                   TOP=self.top, LC_ALL="C")
+                   TOP=self.top, LC_ALL="C",
+                   DEB=os.path.join(oracle.CACHE, "root"))
         self.set_up()
         transcript = []
         for command in commands:
             done = subprocess.run(
-                ["sh", "-c", command], cwd=self.top, env=env, text=True,
+                ["sh", "-c", LINES + command], cwd=self.top, env=env, text=True,
                 stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
                 errors="replace")
             transcript.append(self.clean(
@@ -146,11 +163,10 @@ class Side:
 
 def cover_etc(scratch):
     """New folders in /etc must not be made on the real host."""
-    for name in ("upper", "work"):
-        os.makedirs(f"{scratch}/etc-cover/{name}")
     kept = os.path.join(scratch, "etc-postfix")
     accounts = {n: open("/etc/" + n).read() for n in ("passwd", "group")}
     cover = scratch + "/etc-cover"
+    os.makedirs(cover)
     subprocess.run(["mount", "-t", "tmpfs", "none", cover], check=True)
     for name in ("upper", "work"):
         os.makedirs(f"{cover}/{name}")
@@ -164,7 +180,7 @@ def cover_etc(scratch):
 
 
 def main():
-    scratch = oracle.enter()
+    scratch = oracle.enter(with_oracle=sys.argv[2:] != ["ours"])
     cover_etc(scratch)
     with open(sys.argv[1]) as cases:
         commands = [line.strip() for line in cases

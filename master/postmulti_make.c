@@ -241,6 +241,7 @@ is_our_data(const char *name)
 static void
 remove_data(const char *data)
 {
+	static const char *const folders[] = {"mta_sts", "tlsrpt"};
 	int fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
@@ -250,6 +251,10 @@ remove_data(const char *data)
 	while ((e = readdir(d)) != NULL)
 		if (is_our_data(e->d_name))
 			unlinkat(fd, e->d_name, 0);
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		empty_directory(fd, folders[i], 1);
+		unlinkat(fd, folders[i], AT_REMOVEDIR);
+	}
 	closedir(d);
 	remove_directory(AT_FDCWD, data, data);
 }

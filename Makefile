@@ -21,7 +21,8 @@ DAEMONS := master/master master/postlogd smtpd/smtpd smtpd/postscreen smtpd/auth
 	smtpd/verify pickup/pickup \
 	qmgr/qmgr qmgr/bounce qmgr/showq conf/lookup smtp/smtp \
 	smtp/resolver smtp/mtasts local/local local/virtual local/pipe local/spawn
-COMMANDS := master/postfix master/postlog pickup/sendmail pickup/postdrop \
+COMMANDS := master/postfix master/postlog master/postmulti master/postkick \
+	master/postlock pickup/sendmail pickup/postdrop \
 	qmgr/postqueue qmgr/postsuper qmgr/postcat conf/postconf conf/postmap
 # Other names of the same program.
 DAEMON_LINKS := lmtp:smtp

@@ -107,6 +107,8 @@ install_configuration() {
 		put_once 644 conf/$name "$etc/$name"
 		[ ! -f conf/$name ] ||
 			put 644 conf/$name "$datadir/$name.dist"
+		# What "postmulti -e create" starts from.
+		put_once 644 conf/$name "$etc/$name.proto"
 	done
 	put_once 644 conf/aliases "$sysconfdir/aliases"
 	put 644 conf/postfix.service "$unitdir/postfix.service"

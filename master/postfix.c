@@ -91,6 +91,9 @@ hand_to_wrapper(char **argv, int first)
 
 	strvec_split(&command, span_of(conf->multi_instance_wrapper),
 		     ", \t\r\n", false);
+	if (command.n == 0)
+		log_fatal("multi-instance support is requested, but "
+			  "multi_instance_wrapper is empty");
 	for (; argv[first]; first++)
 		strvec_add(&command, argv[first]);
 	execv(command.v[0], command.v);
@@ -187,7 +190,7 @@ main(int argc, char **argv)
 	log_set_program("postfix");
 	verb = parse_arguments(argc, argv, &args, &o);
 	conf_load(&args);
-	conf_log_open("postfix", CONF_LOG_DIRECT);
+	conf_log_open_ident("postfix", CONF_LOG_DIRECT);
 	log_set_stderr_too(true);
 	if (o.unprivileged)
 		require_own_queue();
@@ -195,7 +198,7 @@ main(int argc, char **argv)
 		check_accounts();
 	check_directories();
 	if (!args.config_dir && !(env && *env) &&
-	    *conf->multi_instance_directories && *conf->multi_instance_wrapper)
+	    *conf->multi_instance_directories)
 		hand_to_wrapper(argv, verb);
 	set_environment();
 	become_script();

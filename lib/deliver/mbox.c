@@ -244,3 +244,26 @@ out:
 	dotlock_release(&dot);
 	return ok;
 }
+
+int
+mbox_lock(const struct mbox_request *req, struct dotlock *dot, struct why *why)
+{
+	struct buf warning = BUF_INIT;
+	bool created;
+	struct stat st;
+	int fd = -1;
+
+	if (!(req->locks & MBOX_LOCK_DOT) || is_special(req->path) ||
+	    take_dotlock(req, dot, &warning, why)) {
+		fd = open_mailbox(req, &st, &created, why);
+		if (fd >= 0 && S_ISREG(st.st_mode) &&
+		    !lock_file(req, fd, why)) {
+			close(fd);
+			fd = -1;
+		}
+		if (fd < 0)
+			dotlock_release(dot);
+	}
+	buf_free(&warning);
+	return fd;
+}

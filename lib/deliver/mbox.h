@@ -17,6 +17,7 @@
 #define LIB_DELIVER_MBOX_H
 
 #include "lib/deliver/copy.h"
+#include "lib/deliver/dotlock.h"
 #include "lib/dsn/why.h"
 
 enum {
@@ -49,5 +50,14 @@ bool mbox_parse_locks(const char *text, unsigned *locks);
  */
 bool mbox_append(const struct mbox_request *req, struct buf *warning,
 		 struct why *why);
+
+/*
+ * Only the locks, as mbox_append() takes them, for a program that works on
+ * the mailbox meanwhile; a file that is not there is made. Of the request,
+ * path, locks, attempts, delay and stale count. The descriptor that holds the
+ * locks, or -1: why. The caller closes it, then calls dotlock_release().
+ */
+int mbox_lock(const struct mbox_request *req, struct dotlock *dot,
+	      struct why *why);
 
 #endif

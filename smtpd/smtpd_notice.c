@@ -86,6 +86,9 @@ class_of(const struct smtpd *s, struct span reply, const struct why *why)
 	    begins(reply, "459") || begins(reply, "554 5.5.1 ") ||
 	    begins(status, ".5.3 "))
 		return 0;
+	/* What a milter cannot answer counts as its refusal. */
+	if (begins(status, ".3.5 Server configuration problem"))
+		return ERROR_POLICY;
 	if (begins(status, ".3.5 "))
 		return ERROR_SOFTWARE;
 	/* A table that fails is no class of its own. */

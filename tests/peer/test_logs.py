@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FILTER = "/etc/fail2ban/filter.d/postfix.conf"
 # What is said about the suite's own start and structure.
 INTERNAL = re.compile(
-    r"postfix/(master|postfix-script|anvil|scache|postlogd)\[|"
+    r"postfix/(master|postfix-script|anvil|scache|postlogd|resolver)\[|"
     r"postfix/cleanup\[.*(queue file size limit exceeded|close error)")
 
 

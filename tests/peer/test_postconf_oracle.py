@@ -17,6 +17,8 @@ DIFFERENT = re.compile(
     r"^(alias_maps|process_id|smtpd_forbid_bare_newline(_exclusions)?|"
     r"maillog_file_permissions|smtpd_client_ipv[46]_prefix_length|"
     r"use_srv_lookup|allow_srv_lookup_fallback|ignore_srv_lookup_error|"
+    r"requiretls_enable|smtp_tlsrpt_\w+|"
+    r"(smtp|lmtp)_sasl_password_result_delimiter|"
     r"postrider_\w+|local_recipient_maps|proxy_read_maps) =")
 MAINS = sorted(m for m in glob.glob(GOLDEN + "/*.main.cf")
                if not os.path.basename(m).startswith("edit-"))

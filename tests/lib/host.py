@@ -32,6 +32,7 @@ hostname mail.example.com
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root USER=root LOGNAME=root
 unset MAIL MAIL_CONFIG
 cd /root
+rm -f /var/log/mail.log # of the real host
 fail() { tail -50 /var/log/mail.log 2>/dev/null; echo "FAILED: $*"; exit 1; }
 # wait_for SECONDS COMMAND...
 wait_for() {

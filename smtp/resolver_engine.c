@@ -445,6 +445,15 @@ resolver_engine_start(struct event_base *base,
 	engine.checked = io_monotonic();
 }
 
+/* The name of a client decides nothing that a signature protects: it does not
+ * wait until it is known which servers validate. */
+static bool
+needs_no_signature(const struct question *q)
+{
+	return q->type == DNS_PTR ||
+	       resolver_setup_is_private(&engine.conf, q->name);
+}
+
 void
 resolver_engine_ask(const char *name, enum dns_type type, resolver_engine_fn fn,
 		    void *arg)
@@ -459,8 +468,13 @@ resolver_engine_ask(const char *name, enum dns_type type, resolver_engine_fn fn,
 	q->arg = arg;
 	if (!engine.now && !engine.candidate)
 		engine_probe();
-	if (engine.now)
+	if (engine.now) {
 		engine_start(q);
-	else
+	} else if (needs_no_signature(q)) {
+		if (!engine.local)
+			engine.local = context_new(RESOLVER_PLAIN);
+		context_start(engine.local, q);
+	} else {
 		STAILQ_INSERT_TAIL(&engine.waiting, q, next);
+	}
 }

@@ -212,11 +212,11 @@ postscreen_cache_open(void)
 	lock = map_path(".lock");
 	if (lock && cache.mode != MODE_FREE)
 		take_lock(lock);
+	free(lock);
 	open_table();
 	end_access();
 	if (root)
 		become(0, 0);
-	free(lock);
 }
 
 /* ---- cleaning ---- */

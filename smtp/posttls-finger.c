@@ -183,15 +183,37 @@ parse_target(const struct finger_options *o, struct dest_list *l)
 }
 
 static void
-start(const struct finger_options *o)
+load(const struct finger_options *o)
+{
+	conf_load(&(struct conf_args){.program = o->lmtp ? "lmtp" : "smtp",
+				      .over = &o->over});
+}
+
+/* Policies are asked for from the service; a user who may not ask it must not
+ * read that there would be no delivery. */
+static void
+check_mta_sts(struct finger_options *o)
+{
+	if (!conf->postrider_mta_sts || access("private/mta-sts", W_OK) == 0)
+		return;
+	if (!o->lmtp)
+		log_warn("MTA-STS policies are left out: connect to "
+			 "private/mta-sts: %m");
+	strvec_add(&o->over, "postrider_mta_sts=no");
+	load(o);
+}
+
+static void
+start(struct finger_options *o)
 {
 	const char *name = o->lmtp ? "lmtp" : "smtp";
 
-	conf_load(&(struct conf_args){.program = name, .over = &o->over});
+	load(o);
 	if (conf->smtp_tls_wrappermode && !o->plan &&
 	    strcasecmp(conf->smtp_tls_security_level, "none") == 0)
 		log_fatal("SSL wrapper mode requires that TLS not be disabled");
 	finger_resolver_open();
+	check_mta_sts(o);
 	smtp_ehlo_open();
 	smtp_tls_open(o->lmtp, name);
 	route_host_open();

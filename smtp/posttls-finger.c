@@ -255,6 +255,6 @@ main(int argc, char **argv)
 	parse_target(&o, &dests);
 	status = run(&o, &dests.v[0]);
 	dest_list_free(&dests);
-	strvec_free(&o.over);
+	finger_options_free(&o);
 	return status;
 }

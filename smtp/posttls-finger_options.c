@@ -324,87 +324,134 @@ finish(struct given *g, struct finger_options *o)
 		o->probe.log = 0;
 }
 
+/* A file may hold both. */
+static void
+pair_key(struct given *g)
+{
+	for (size_t i = 0; i + 1 < SETTINGS; i++) {
+		size_t from = g->set[i] ? i : i + 1;
+		size_t to = g->set[i] ? i + 1 : i;
+
+		if (settings[i].letter != 'k' || g->set[i] == g->set[i + 1])
+			continue;
+		buf_set(&g->value[to], buf_span(&g->value[from]));
+		g->set[to] = true;
+	}
+}
+
+/* Options with a number. */
+static void
+take_number(struct finger_options *o, char letter, const char *text)
+{
+	switch (letter) {
+	case 'm':
+		o->reconnect_max = number('m', text, 0, RECONNECT_MAX);
+		break;
+	case 'r':
+		o->reconnect_delay = number('r', text, 0, SECONDS_MAX);
+		break;
+	case 't':
+		o->probe.greet_wait =
+		    number('t', text, 1, SECONDS_MAX) * INT64_C(1000000);
+		break;
+	default:
+		o->probe.command_wait =
+		    number('T', text, 1, SECONDS_MAX) * INT64_C(1000000);
+	}
+}
+
+static void
+take_option(struct finger_options *o, struct given *g, char letter)
+{
+	switch (letter) {
+	case 'c':
+		o->probe.quiet = true;
+		break;
+	case 'C':
+		o->probe.chain = true;
+		break;
+	case 'f':
+	case 'w':
+		o->probe.wrapper |= letter == 'w';
+		give(g, letter, "yes");
+		break;
+	case 'L':
+		o->probe.log = log_options(optarg);
+		break;
+	case 'm':
+	case 'r':
+	case 't':
+	case 'T':
+		take_number(o, letter, optarg);
+		break;
+	case 'n':
+		o->plan = true;
+		break;
+	case 'o':
+		if (!strchr(optarg, '='))
+			usage();
+		strvec_add(&o->over, optarg);
+		break;
+	case 'S':
+		o->lmtp = true;
+		break;
+	case 'v':
+		log_set_verbose(log_verbose() + 1);
+		break;
+	case 'X':
+		log_warn("-X has no effect: there is no tlsproxy(8)");
+		break;
+	case '?':
+		usage();
+	default:
+		give(g, letter, optarg);
+	}
+}
+
+/* A socket's path is one of a file, too. */
+static void
+take_target(struct finger_options *o, const char *text)
+{
+	struct buf path = BUF_INIT;
+
+	if (o->lmtp && !strncmp(text, "unix:", 5)) {
+		add_paths(&path, text + 5);
+		o->target = mem_sprintf("unix:%s", buf_cstr(&path));
+	} else {
+		o->target = mem_strdup(text);
+	}
+	buf_free(&path);
+}
+
 void
 finger_options_parse(int argc, char **argv, struct finger_options *o)
 {
+	static const char letters[] =
+	    "+a:A:cCd:fF:g:h:H:k:K:l:L:m:M:no:p:P:r:s:St:T:vwX";
 	struct given g = {0};
 	const char *env = getenv("MAIL_VERBOSE");
-	int c, verbose = env && *env;
+	int c;
 
+	log_set_verbose(env && *env);
 	o->reconnect_max = 5;
 	o->probe.greet_wait = o->probe.command_wait = INT64_C(30000000);
 	o->probe.log = FINGER_SUMMARY | FINGER_CERTMATCH;
-	while ((c = getopt(argc, argv,
-			   "+a:A:cCd:fF:g:h:H:k:K:l:L:m:M:no:p:P:r:s:St:T:vw"
-			   "X")) != -1) {
-		switch (c) {
-		case 'c':
-			o->probe.quiet = true;
-			break;
-		case 'C':
-			o->probe.chain = true;
-			break;
-		case 'f':
-		case 'w':
-			o->probe.wrapper |= c == 'w';
-			give(&g, (char)c, "yes");
-			break;
-		case 'L':
-			o->probe.log = log_options(optarg);
-			break;
-		case 'm':
-			o->reconnect_max =
-			    number('m', optarg, 0, RECONNECT_MAX);
-			break;
-		case 'n':
-			o->plan = true;
-			break;
-		case 'o':
-			if (!strchr(optarg, '='))
-				usage();
-			strvec_add(&o->over, optarg);
-			break;
-		case 'r':
-			o->reconnect_delay =
-			    number('r', optarg, 0, SECONDS_MAX);
-			break;
-		case 'S':
-			o->lmtp = true;
-			break;
-		case 't':
-		case 'T':
-			*(c == 't' ? &o->probe.greet_wait
-				   : &o->probe.command_wait) =
-			    number((char)c, optarg, 1, SECONDS_MAX) *
-			    INT64_C(1000000);
-			break;
-		case 'v':
-			log_set_verbose(++verbose);
-			break;
-		case 'X':
-			log_warn("-X has no effect: there is no tlsproxy(8)");
-			break;
-		case '?':
-			usage();
-		default:
-			give(&g, (char)c, optarg);
-		}
-	}
+	while ((c = getopt(argc, argv, letters)) != -1)
+		take_option(o, &g, (char)c);
 	if (optind >= argc)
 		usage();
 	if (is_given(&g, 'H') && (is_given(&g, 'k') || is_given(&g, 'K')))
 		log_fatal("When the '-H' option is used, neither the '-k', nor "
 			  "the '-K' options may be used");
-	/* A file may hold both. */
-	for (size_t i = 0; i + 1 < SETTINGS; i++)
-		if (settings[i].letter == 'k' && g.set[i] != g.set[i + 1]) {
-			size_t from = g.set[i] ? i : i + 1;
-
-			buf_set(&g.value[from == i ? i + 1 : i],
-				buf_span(&g.value[from]));
-			g.set[i] = g.set[i + 1] = true;
-		}
-	o->target = argv[optind];
+	pair_key(&g);
+	take_target(o, argv[optind]);
 	take_match(&g, argv + optind + 1);
 	finish(&g, o);
+}
+
+void
+finger_options_free(struct finger_options *o)
+{
+	free(o->target);
+	strvec_free(&o->over);
 }

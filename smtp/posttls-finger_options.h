@@ -11,7 +11,7 @@ struct finger_options {
 	bool lmtp;
 	bool plan;           /* -n: say what the client would do, that is all */
 	bool dane_only;      /* -l dane-only; the setting is dane */
-	const char *target;  /* the destination */
+	char *target;        /* the destination */
 	int reconnect_delay; /* seconds; 0: once only */
 	int reconnect_max;
 	struct finger_probe probe;
@@ -20,5 +20,6 @@ struct finger_options {
 
 /* Ends the program when there is something wrong. */
 void finger_options_parse(int argc, char **argv, struct finger_options *o);
+void finger_options_free(struct finger_options *o);
 
 #endif

@@ -76,6 +76,8 @@ chain -C -c -l secure -F CA/ca.pem DEST mx.example.com
 chain -C -c -l may DEST
 selfsigned DEST
 expired -l verify -F CA/ca.pem DEST mx.example.com
+tls -r 1 DEST
+tls -r 1 -l secure -F CA/ca.pem DEST mx.example.com
 tls12 DEST
 tls12 -c -r 1 DEST
 wrapper -w DEST

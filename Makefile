@@ -23,7 +23,8 @@ DAEMONS := master/master master/postlogd smtpd/smtpd smtpd/postscreen smtpd/auth
 	smtp/resolver smtp/mtasts local/local local/virtual local/pipe local/spawn
 COMMANDS := master/postfix master/postlog master/postmulti master/postkick \
 	master/postlock pickup/sendmail pickup/postdrop \
-	qmgr/postqueue qmgr/postsuper qmgr/postcat conf/postconf conf/postmap
+	qmgr/postqueue qmgr/postsuper qmgr/postcat conf/postconf conf/postmap \
+	smtp/posttls-finger
 # Other names of the same program.
 DAEMON_LINKS := lmtp:smtp
 COMMAND_LINKS := postalias:postmap
@@ -157,6 +158,12 @@ $(B)/$(2)/$(notdir $(1)): \
 endef
 $(foreach p,$(DAEMONS),$(eval $(call program_rule,$(p),libexec)))
 $(foreach p,$(COMMANDS),$(eval $(call program_rule,$(p),sbin)))
+
+# It looks and connects with the modules of the client, and may have to ask the
+# name servers itself.
+SMTP_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard smtp/smtp_*.c))
+RESOLVER_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard smtp/resolver_*.c))
+$(B)/sbin/posttls-finger: $(SMTP_OBJ) $(RESOLVER_OBJ)
 
 define link_rule
 $(B)/$(2)/$(firstword $(subst :, ,$(1))): $(B)/$(2)/$(lastword $(subst :, ,$(1)))

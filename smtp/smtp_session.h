@@ -39,6 +39,7 @@ struct smtp_session_tls {
 	char *peer;  /* as relay, in lower case */
 	bool tried;  /* a handshake was begun */
 	bool active; /* and ended well */
+	bool probe;  /* no mail will be sent: any session can be resumed */
 };
 
 struct smtp_session {

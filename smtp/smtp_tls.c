@@ -43,6 +43,12 @@ smtp_tls_open(bool lmtp, const char *service)
 		tls_webpki_open(conf->postrider_mta_sts_ca_file);
 }
 
+bool
+smtp_tls_is_available(void)
+{
+	return tls.context != NULL;
+}
+
 int
 smtp_tls_watch_fd(void)
 {
@@ -135,8 +141,8 @@ lower_case(const char *text)
 	return copy;
 }
 
-static bool
-handshake(struct smtp_session *s, struct why *why)
+bool
+smtp_tls_handshake(struct smtp_session *s, struct why *why)
 {
 	const struct smtp_tls_policy *p = &s->tls.policy;
 	struct tls_client_wish wish = {
@@ -151,6 +157,7 @@ handshake(struct smtp_session *s, struct why *why)
 	    .authorities = p->web_pki ? tls_webpki_store() : NULL,
 	    .timeout = conf->smtp_starttls_timeout,
 	    .session_place = s->relay,
+	    .keep_any = s->tls.probe,
 	};
 
 	s->tls.tried = true;
@@ -165,7 +172,14 @@ handshake(struct smtp_session *s, struct why *why)
 		return false;
 	}
 	s->tls.active = true;
-	return check(s, why);
+	return true;
+}
+
+/* As the policy asks for. */
+static bool
+handshake(struct smtp_session *s, struct why *why)
+{
+	return smtp_tls_handshake(s, why) && check(s, why);
 }
 
 static void

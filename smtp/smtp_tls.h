@@ -13,6 +13,9 @@
 /* Certificates, keys, authorities, tables; before jail(). */
 void smtp_tls_open(bool lmtp, const char *service);
 
+/* Was all that loaded? */
+bool smtp_tls_is_available(void);
+
 /* For struct service: were certificates or keys replaced? */
 int smtp_tls_watch_fd(void);
 bool smtp_tls_watch_changed(void);
@@ -26,6 +29,10 @@ bool smtp_tls_admit(const struct smtp_tls_target *t, bool requiretls,
 
 /* Wrapper mode: the handshake before the greeting. false: why. */
 bool smtp_tls_wrap(struct smtp_session *s, struct why *why);
+
+/* For probes: the handshake alone, whatever the server's certificate is worth.
+ * s->tls.result says what came of it. false: there was none, why. */
+bool smtp_tls_handshake(struct smtp_session *s, struct why *why);
 
 enum smtp_tls_step {
 	SMTP_TLS_GO_ON,   /* in the clear, which the policy allows */

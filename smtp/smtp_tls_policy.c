@@ -306,6 +306,22 @@ fill_sni(const struct smtp_tls_target *t, const struct smtp_tls_entry *e,
 	return true;
 }
 
+bool
+smtp_tls_policy_authenticate(const struct smtp_tls_target *t,
+			     enum tls_client_level level,
+			     struct smtp_tls_policy *p)
+{
+	const struct smtp_tls_entry none = {0};
+
+	why_reset(&p->why);
+	strvec_reset(&p->names);
+	strvec_reset(&p->fingerprints);
+	tlsa_list_free(&p->tlsa);
+	p->level = level;
+	fill_strength(p);
+	return fill_authentication(t, &none, p) && fill_sni(t, &none, p);
+}
+
 /* What the entry of a table says beside the level. */
 static void
 take_entry(struct smtp_tls_entry *e, struct smtp_tls_policy *p)

@@ -95,6 +95,12 @@ void smtp_tls_policy_set_level(struct smtp_tls_policy *p,
 			       enum smtp_tls_origin origin, const char *fmt,
 			       ...) __attribute__((format(printf, 4, 5)));
 
+/* For probes: as if main.cf asked for level, with names and trust anchors of
+ * main.cf, whatever p was. false: p->why. */
+bool smtp_tls_policy_authenticate(const struct smtp_tls_target *t,
+				  enum tls_client_level level,
+				  struct smtp_tls_policy *p);
+
 /* "smtp_tls_policy_maps", "TLSA", ...: for people. */
 const char *smtp_tls_origin_name(enum smtp_tls_origin o);
 

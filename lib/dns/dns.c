@@ -53,6 +53,21 @@ conn_open(int timeout)
 	return conn.open;
 }
 
+bool
+dns_is_reachable(void)
+{
+	return conn_open(1);
+}
+
+void
+dns_use(int fd)
+{
+	conn_close();
+	ipc_init(&conn.ipc, fd);
+	conn.pid = getpid();
+	conn.open = true;
+}
+
 static void
 send_query(const char *name, enum dns_type type, unsigned flags)
 {

@@ -65,4 +65,10 @@ enum dns_status dns_query(const char *name, enum dns_type type,
 			  struct dns_answer *answer);
 void dns_answer_free(struct dns_answer *a);
 
+/* For commands. Does a resolver take questions? Seen from the working
+ * directory, as dns_query() does. */
+bool dns_is_reachable(void);
+/* Ask this connection from now on. Takes over fd. */
+void dns_use(int fd);
+
 #endif

@@ -510,7 +510,7 @@ tls_client_start(struct tls_context *t, struct stream *s,
 		tls_describe_log_to(&result->facts,
 				    tls_security_name(result->security),
 				    wish->peer);
-	if (tls_client_satisfied(wish->level, result))
+	if (wish->keep_any || tls_client_satisfied(wish->level, result))
 		tls_client_cache_keep(ssl, buf_span(&key));
 	else
 		tls_client_cache_drop(buf_span(&key));

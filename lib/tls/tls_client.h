@@ -78,6 +78,8 @@ struct tls_client_wish {
 	/* Where the server is, "host[addr]:port" and what else must be equal
 	 * for a session to be resumed; the policy is added here. "": none. */
 	const char *session_place;
+	/* For probes: keep the session of a server that is not satisfying. */
+	bool keep_any;
 };
 
 /* Free with tls_client_result_free(). */

@@ -124,6 +124,7 @@ main(int argc, char **argv)
 	sendmail_parse(argc, argv, &o);
 	if (o.config_dir)
 		setenv("MAIL_CONFIG", o.config_dir, 1);
+	free(o.config_dir);
 	conf_load(&args);
 	conf_log_open("sendmail", 0);
 	log_set_stderr_too(true);

@@ -20,7 +20,7 @@ enum sendmail_mode {
 
 struct sendmail_options {
 	enum sendmail_mode mode;
-	const char *config_dir;
+	char *config_dir;
 	const char *sender;    /* as given, or NULL */
 	const char *full_name; /* as given, or NULL */
 	const char *aliases;   /* -oA */

@@ -111,6 +111,7 @@ set_config(struct sendmail_options *o, const char *arg)
 
 	if (span_ends_nocase(dir, "/main.cf"))
 		dir.len -= strlen("/main.cf");
+	free(o->config_dir);
 	o->config_dir = mem_strndup(dir.data, dir.len);
 }
 

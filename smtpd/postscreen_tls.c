@@ -22,6 +22,7 @@ struct screen_tls {
 };
 
 static struct {
+	struct tls_config config; /* keeps what the context borrows */
 	enum tls_level level;
 	bool need_cert;
 	struct tls_context *context; /* NULL: TLS is not available */
@@ -31,8 +32,6 @@ static struct {
 void
 postscreen_tls_open(void)
 {
-	struct tls_config c;
-
 	tls.level = tls_level_parse("postscreen_tls_security_level",
 				    conf->postscreen_tls_security_level,
 				    conf->postscreen_use_tls,
@@ -41,11 +40,11 @@ postscreen_tls_open(void)
 		return;
 	tls.need_cert =
 	    conf->smtpd_tls_req_ccert && tls.level == TLS_LEVEL_ENCRYPT;
-	c = tls_server_config(tls.level,
-			      tls.need_cert || conf->smtpd_tls_ask_ccert,
-			      service_name());
-	tls.watch = tls_server_watch(&c);
-	tls.context = tls_context_new(&c);
+	tls.config = tls_server_config(
+	    tls.level, tls.need_cert || conf->smtpd_tls_ask_ccert,
+	    service_name());
+	tls.watch = tls_server_watch(&tls.config);
+	tls.context = tls_context_new(&tls.config);
 	if (!tls.context && service_renewal()) {
 		log_warn("the new certificates cannot be used; service %s "
 			 "stays with those it has",

@@ -16,6 +16,7 @@
 #include "smtpd/smtpd_sasl.h"
 
 static struct {
+	struct tls_config config; /* keeps what the context borrows */
 	enum tls_level level;
 	bool wrapper;
 	bool ask_cert, need_cert;
@@ -28,8 +29,6 @@ static struct {
 void
 smtpd_tls_open(void)
 {
-	struct tls_config c;
-
 	tls.level = tls_level_parse(
 	    "smtpd_tls_security_level", conf->smtpd_tls_security_level,
 	    conf->smtpd_use_tls, conf->smtpd_enforce_tls);
@@ -44,9 +43,9 @@ smtpd_tls_open(void)
 		tls.need_cert = false;
 	}
 	tls.ask_cert = tls.need_cert || conf->smtpd_tls_ask_ccert;
-	c = tls_server_config(tls.level, tls.ask_cert, service_name());
-	tls.watch = tls_server_watch(&c);
-	tls.context = tls_context_new(&c);
+	tls.config = tls_server_config(tls.level, tls.ask_cert, service_name());
+	tls.watch = tls_server_watch(&tls.config);
+	tls.context = tls_context_new(&tls.config);
 	if (!tls.context && service_renewal()) {
 		log_warn("the new certificates cannot be used; service %s "
 			 "stays with those it has",

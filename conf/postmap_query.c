@@ -87,7 +87,8 @@ find(struct query *q, struct span key)
 static void
 print_value(struct span value)
 {
-	fwrite(value.data, 1, strnlen(value.data, value.len), stdout);
+	if (value.len)
+		fwrite(value.data, 1, strnlen(value.data, value.len), stdout);
 	putchar('\n');
 }
 

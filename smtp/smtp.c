@@ -5,6 +5,7 @@
 #include "lib/route/route.h"
 #include "lib/service/agent.h"
 #include "lib/service/service.h"
+#include "smtp/smtp_checks.h"
 #include "smtp/smtp_deliver.h"
 #include "smtp/smtp_ehlo.h"
 #include "smtp/smtp_host.h"
@@ -57,6 +58,7 @@ smtp_init(void)
 	}
 	smtp_deliver_init(is_lmtp, flags);
 	smtp_ehlo_open();
+	smtp_checks_open(is_lmtp);
 	smtp_tls_open(is_lmtp, is_lmtp ? "lmtp" : "smtp");
 	smtp_auth_open(is_lmtp);
 	route_host_open();

@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/conf/conf.h"
 #include "lib/sys/io.h"
+#include "smtp/smtp_checks.h"
 #include "smtp/smtp_convert.h"
 
 enum { CHUNK = 32768 };
@@ -59,8 +60,9 @@ smtp_content_send(struct smtp_session *s, struct agent_request *req,
 				 ? (size_t)conf->smtp_line_length_limit
 				 : 0);
 	put_headers(&c, req, opt->flags);
-	if (smtp_convert_wanted(s, req))
-		convert = smtp_convert_begin(&c);
+	if (smtp_convert_wanted(s, req) || smtp_checks_wanted())
+		convert = smtp_convert_begin(&c, s, req->queue_id,
+					     smtp_convert_wanted(s, req));
 	while (ok && left > 0 && s->stream.status == STREAM_OK) {
 		size_t n = left < CHUNK ? (size_t)left : CHUNK;
 

@@ -200,3 +200,82 @@ down("discardnot", TEXT8 + "ü\n", server="plain",
 down("discardall", TEXT8 + "ü\n", server="plain",
      options={"smtp_discard_ehlo_keywords": "chunking dsn xforward starttls "
               "size auth pipelining 8bitmime enhancedstatuscodes"})
+
+# The checks of the client (header_checks(5) says which actions it has).
+FILES["checks"] = """\
+/^X-Warn:/ WARN look here
+/^X-Warn2:/ WARN
+/^X-Info:/ INFO some text
+/^X-Ignore:/ IGNORE
+/^X-Strip:/ STRIP gone
+/^X-Dunno:/ DUNNO
+/^X-Ok:/ OK
+/^X-Replace: (.*)/ REPLACE X-Replaced: <$1>
+/^X-Replace2:/ REPLACE no header
+/^X-Replace3:/ REPLACE
+/^X-Prepend:/ PREPEND X-Before: yes
+/^X-Prepend2:/ PREPEND no header
+/^X-Reject:/ REJECT no
+/^X-Discard:/ DISCARD
+/^X-Hold:/ HOLD
+/^X-Filter:/ FILTER smtp:x
+/^X-Redirect:/ REDIRECT a@example.com
+/^X-Bcc:/ BCC a@example.com
+/^X-Unknown:/ WHAT is this
+/^X-Empty:/ dunno
+/^X-Folded: a b/ WARN folded
+/^Content-Type:.*multipart/ INFO multipart
+/^body warn/ WARN in the body
+/^body ignore/ IGNORE
+/^body replace/ REPLACE replaced line
+/^body prepend/ PREPEND a line before
+/^body strip/ STRIP
+/^body info/ INFO
+/^body reject/ REJECT
+/^X-Utf8: / WARN
+"""
+CHECKED = "".join(f"X-{n}: value {n}\n" for n in (
+    "Warn", "Warn2", "Info", "Ignore", "Strip", "Dunno", "Ok", "Replace",
+    "Replace2", "Replace3", "Prepend", "Prepend2", "Reject", "Discard", "Hold",
+    "Filter", "Redirect", "Bcc", "Unknown", "Empty")) + "X-Folded: a\n b\n"
+CHECKED_BODY = "".join(f"body {n} line\n" for n in (
+    "warn", "ignore", "replace", "prepend", "strip", "info", "reject", "none"))
+NESTED = (multi([part("text/plain; x=\"X-Warn: \"", "7bit", CHECKED_BODY,
+                      "X-Warn: in a part\nX-Ignore: in a part\n"),
+                 part("message/rfc822", "7bit",
+                      HEAD + CHECKED + "\n" + CHECKED_BODY)]))
+
+
+def checked(name, message, **options):
+    case(name, HEAD + CHECKED + message, server="plain", options={
+        k: "regexp:@@checks" for k in options})
+
+
+checked("checkheader", "\n" + CHECKED_BODY, smtp_header_checks=1)
+checked("checkbody", "\n" + CHECKED_BODY, smtp_body_checks=1)
+checked("checkboth", "\n" + CHECKED_BODY, smtp_body_checks=1,
+        smtp_header_checks=1)
+checked("checknested", NESTED, smtp_header_checks=1)
+checked("checkmime", NESTED, smtp_header_checks=1, smtp_mime_header_checks=1)
+checked("checkmimeonly", NESTED, smtp_mime_header_checks=1)
+checked("checknestedonly", NESTED, smtp_nested_header_checks=1)
+checked("checkall", NESTED, smtp_nested_header_checks=1, smtp_body_checks=1,
+        smtp_mime_header_checks=1)
+case("checkfail", HEAD + "\nbody\n", server="plain",
+     options={"smtp_header_checks": "fail:x"})
+case("checkfailbody", HEAD + "\nbody\n", server="plain",
+     options={"smtp_body_checks": "fail:x"})
+case("checklmtp", HEAD + CHECKED + "\n" + CHECKED_BODY, program="lmtp",
+     server="plain", options={"lmtp_header_checks": "regexp:@@checks",
+                              "lmtp_body_checks": "regexp:@@checks"})
+case("checkdown", HEAD + "X-Warn: x\nX-Ignore: y\n" + TEXT8 +
+     "ü\nbody ignore\nbody replace\n", server="7bit", mail=M8,
+     options={"smtp_header_checks": "regexp:@@checks",
+              "smtp_body_checks": "regexp:@@checks"})
+case("checklong", HEAD + "\n" + "body warn " + "x" * 3000 + "\n" +
+     "y" * 2048 + "body warn\nbody ignore\n", server="plain",
+     options={"smtp_body_checks": "regexp:@@checks",
+              "smtp_header_checks": "regexp:@@empty"})
+FILES["empty"] = "/^$/ WARN empty\n"
+case("checkempty", HEAD + "\n\na\n\nb\n", server="plain",
+     options={"smtp_body_checks": "regexp:@@empty"})

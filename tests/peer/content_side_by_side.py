@@ -108,7 +108,9 @@ def client_warnings(log):
         text = match[1]
         if " to=<" in text and "status=" in text:
             continue
-        out.append(re.sub(r"^[0-9A-F]{6,}: ", "QID: ", text))
+        if "lookup error for " not in text:  # it shows a queue id
+            out.append(re.sub(r"^(warning: )?[0-9A-F]{6,}: ", r"\1QID: ",
+                              text))
     return out
 
 

@@ -317,8 +317,10 @@ def test_unauthorized_user(empty):
                                  signal.SIGHUP, signal.SIGKILL])
 def test_killed_sendmail_leaves_nothing(empty, sig):
     path, env = empty.sendmail_command()
-    proc = subprocess.Popen([path, "alice@example.com"], env=env,
-                            stdin=subprocess.PIPE)
+    # A shell's background jobs ignore SIGINT, and so do their children.
+    proc = subprocess.Popen(
+        [path, "alice@example.com"], env=env, stdin=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     # More than is gathered in memory: part of it is in a file.
     proc.stdin.write(b"Subject: x\n\n" + b"y\n" * 45000)
     proc.stdin.flush()

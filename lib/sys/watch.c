@@ -52,6 +52,21 @@ watch_free(struct watch *w)
 	free(w);
 }
 
+void
+watch_add_list(struct watch *w, const char *list)
+{
+	struct span rest = span_of(list), word;
+	struct buf path = BUF_INIT;
+
+	while (span_next_token(&rest, ", \t\r\n", &word)) {
+		if (span_equal_cstr(word, "none"))
+			continue;
+		buf_set(&path, word);
+		watch_add(w, buf_cstr(&path));
+	}
+	buf_free(&path);
+}
+
 int
 watch_fd(const struct watch *w)
 {

@@ -21,6 +21,8 @@ void watch_free(struct watch *w);
 /* Relative paths are below the current directory. A file that does not exist
  * is watched for. At most WATCH_NAMES_MAX names; more are left out (logged). */
 void watch_add(struct watch *w, const char *path);
+/* Each path of a list of main.cf; "none" is no file. */
+void watch_add_list(struct watch *w, const char *list);
 /* To wait for; -1: none. */
 int watch_fd(const struct watch *w);
 /* Read what happened: was it about one of the names? Does not wait. */

@@ -88,35 +88,20 @@ tls_client_context(const char *service, bool lmtp)
 	return t;
 }
 
-static void
-watch_list(struct watch *w, const char *list)
-{
-	struct span rest = span_of(list), word;
-	struct buf path = BUF_INIT;
-
-	while (span_next_token(&rest, ", \t\r\n", &word)) {
-		if (span_equal_cstr(word, "none"))
-			continue;
-		buf_set(&path, word);
-		watch_add(w, buf_cstr(&path));
-	}
-	buf_free(&path);
-}
-
 struct watch *
 tls_client_watch(void)
 {
 	struct watch *w = watch_new();
 
-	watch_list(w, conf->smtp_tls_chain_files);
-	watch_list(w, conf->smtp_tls_CAfile);
-	watch_list(w, conf->smtp_tls_trust_anchor_file);
-	watch_list(w, conf->smtp_tls_cert_file);
-	watch_list(w, conf->smtp_tls_key_file);
-	watch_list(w, conf->smtp_tls_dcert_file);
-	watch_list(w, conf->smtp_tls_dkey_file);
-	watch_list(w, conf->smtp_tls_eccert_file);
-	watch_list(w, conf->smtp_tls_eckey_file);
+	watch_add_list(w, conf->smtp_tls_chain_files);
+	watch_add_list(w, conf->smtp_tls_CAfile);
+	watch_add_list(w, conf->smtp_tls_trust_anchor_file);
+	watch_add_list(w, conf->smtp_tls_cert_file);
+	watch_add_list(w, conf->smtp_tls_key_file);
+	watch_add_list(w, conf->smtp_tls_dcert_file);
+	watch_add_list(w, conf->smtp_tls_dkey_file);
+	watch_add_list(w, conf->smtp_tls_eccert_file);
+	watch_add_list(w, conf->smtp_tls_eckey_file);
 	if (conf->postrider_mta_sts)
 		watch_add(w, tls_webpki_file(conf->postrider_mta_sts_ca_file));
 	return w;

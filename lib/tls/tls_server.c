@@ -89,39 +89,24 @@ tls_server_config(enum tls_level level, bool ask_cert, const char *service)
 	};
 }
 
-static void
-watch_list(struct watch *w, const char *list)
-{
-	struct span rest = span_of(list), word;
-	struct buf path = BUF_INIT;
-
-	while (span_next_token(&rest, ", \t\r\n", &word)) {
-		if (span_equal_cstr(word, "none"))
-			continue;
-		buf_set(&path, word);
-		watch_add(w, buf_cstr(&path));
-	}
-	buf_free(&path);
-}
-
 struct watch *
 tls_server_watch(const struct tls_config *c)
 {
 	struct watch *w = watch_new();
 
-	watch_list(w, c->chain_files);
-	watch_list(w, c->ca_file);
+	watch_add_list(w, c->chain_files);
+	watch_add_list(w, c->ca_file);
 	if (*c->chain_files)
 		return w;
-	watch_list(w, c->cert_file);
-	watch_list(w, c->dcert_file);
-	watch_list(w, c->eccert_file);
+	watch_add_list(w, c->cert_file);
+	watch_add_list(w, c->dcert_file);
+	watch_add_list(w, c->eccert_file);
 	if (*c->cert_file)
-		watch_list(w, c->key_file);
+		watch_add_list(w, c->key_file);
 	if (*c->dcert_file)
-		watch_list(w, c->dkey_file);
+		watch_add_list(w, c->dkey_file);
 	if (*c->eccert_file)
-		watch_list(w, c->eckey_file);
+		watch_add_list(w, c->eckey_file);
 	return w;
 }
 

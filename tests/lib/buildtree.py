@@ -12,8 +12,6 @@ MODE = os.environ.get("MODE", "release")
 PATIENCE = {"asan": 4, "ubsan": 2, "cov": 2}.get(MODE, 1)
 # Does a program write a file below reports() when a sanitizer stops it?
 SANITIZED = MODE in ("asan", "ubsan")
-# How much more memory a process may hold: ASan keeps what was freed.
-MEMORY = {"asan": 128}.get(MODE, 1)
 
 
 def directory():

@@ -5,6 +5,7 @@ import glob
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -27,4 +28,5 @@ def test_same_as_postfix(path):
              path], capture_output=True, text=True, timeout=180, check=False)
         if done.returncode == 0:
             break
+        warnings.warn(f"played again: {done.stdout[-4000:]}")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

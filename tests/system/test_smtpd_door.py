@@ -124,7 +124,7 @@ def test_sixty_thousand_chunks_of_one_byte(empty):
     after, memory_after = cpu_and_memory(empty)
     assert client(chunk(b"", True)).startswith("250 2.0.0 Ok: 61014 bytes")
     assert after - before < 5
-    assert memory_after - memory < 2048 * buildtree.MEMORY
+    assert buildtree.SANITIZED or memory_after - memory < 2048
     client.close()
 
 
@@ -147,7 +147,7 @@ def test_huge_chunk_is_not_stored(empty):
     block = b"z" * 65536
     for _ in range(800):
         client.sock.sendall(block)
-    assert cpu_and_memory(empty)[1] < 20000 * buildtree.MEMORY
+    assert buildtree.SANITIZED or cpu_and_memory(empty)[1] < 20000
     client.close()
     empty.wait_log("lost connection after BDAT from")
     assert empty.queue() == []
